@@ -1,0 +1,177 @@
+/*
+ * doris.h: libdoris, the client library of a doris cluster.
+ *
+ * A DorisClient belongs to one thread. Every call may wait, never longer than the client's deadline,
+ * and always through the wait callback, so that the owner can cancel. Statuses and what they mean: status.h. Nothing
+ * is ever half-told (I7): a write comes back as DORIS_OK (done, durably on every copy), as any
+ * other status but one (not done), or as DORIS_UNKNOWN.
+ */
+#ifndef DORIS_H
+#define DORIS_H
+
+#include "buf.h"
+#include "msg.h"
+#include "nsdef.h"
+#include "status.h"
+#include "topology.h"
+#include "version.h"
+
+#define DORIS_DEFAULT_DEADLINE_MS 30000
+
+typedef struct DorisClient DorisClient;
+
+/*
+ * Waits until one of the fds is readable or the time is over. Returns 1 (something is readable), 0 (time over; may
+ * also be returned early), -1 (stop: the call in progress ends with DORIS_CANCELLED, or DORIS_UNKNOWN when a
+ * commit was already under way). nfds may be 0. Called from the client's own thread only.
+ */
+typedef int (*DorisWaitFn)(void *arg, const int *fds, int nfds, int timeout_ms);
+
+typedef struct DorisOptions
+{
+	const char *hosts;	  /* "host:port,host:port": admins and nodes alike */
+	const char *key_file; /* NULL or "": plain, loopback only */
+	int deadline_ms;	  /* of each call; 0: the default */
+	uint32_t read_group;  /* 0: the lead copy; 1..: that group's copy first */
+	DorisWaitFn wait;	  /* NULL: poll(2) */
+	void *wait_arg;
+} DorisOptions;
+
+/* Fetches a topology from any of the hosts. */
+extern DORIS_MUST_CHECK DorisStatus doris_connect(const DorisOptions *options, DorisClient **out,
+												  DorisError *err);
+/* Tries for at most 200 ms to deliver what is still to be finished, then closes. NULL is fine. */
+extern void doris_disconnect(DorisClient *c);
+extern void doris_set_deadline(DorisClient *c, int deadline_ms);
+extern void doris_set_read_group(DorisClient *c, uint32_t group);
+/* Delivers waiting FINISH messages as far as that goes without waiting. Call when idle. */
+extern void doris_pump(DorisClient *c);
+
+/* The newest topology known; a reference for the caller to topology_unref. Never waits. */
+extern Topology *doris_topology(DorisClient *c);
+/* Asks the hosts and nodes for a newer one (at least as new as min_epoch, else UNAVAILABLE). */
+extern DORIS_MUST_CHECK DorisStatus doris_refresh(DorisClient *c, uint64_t min_epoch, DorisError *err);
+/* Looks a namespace up; asks for a newer topology once before NOT_FOUND. Free with nsdef_free. */
+extern DORIS_MUST_CHECK DorisStatus doris_namespace(DorisClient *c, const char *name, NsDef *out,
+													DorisError *err);
+/* Creates, alters, drops or truncates through the leading admin; DORIS_OK: stands in a published topology. */
+extern DORIS_MUST_CHECK DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *change,
+														   DorisError *err);
+
+/* ---- reading ---- */
+typedef struct DorisRow
+{
+	bool found;			  /* GET: false when there is no such row */
+	DorisBytes key;
+	DorisVersion version; /* found: of the row; else of the tombstone, or none */
+	DorisBytes value;	  /* the projected columns, row.h */
+} DorisRow;
+
+typedef struct DorisRows DorisRows; /* owns the memory that rows point into */
+
+/*
+ * Reads keys, each at its lead copy, all nodes at once; settles staged writes by *meet*. Rows in
+ * the order of the keys. columns NULL: all (ncolumns ignored); rising ids. no_values: found and version only.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_get(DorisClient *c, const NsDef *ns, const DorisBytes *keys,
+											  uint32_t nkeys, const uint16_t *columns,
+											  uint32_t ncolumns, bool no_values, DorisRows **out,
+											  DorisError *err);
+extern const DorisRow *doris_rows(const DorisRows *r, uint32_t *n);
+extern void doris_rows_free(DorisRows *r);
+
+typedef struct DorisScanSpec
+{
+	const NsDef *ns;   /* must live until the scan is closed */
+	DorisBytes low;	   /* row keys, inclusive; empty: from the start */
+	DorisBytes high;   /* exclusive; empty: to the end */
+	DorisBytes route;  /* a route key: only its vnode; empty: all vnodes */
+	DorisBytes filter; /* filter.h program; empty: all rows */
+	const uint16_t *columns; /* NULL: all */
+	uint32_t ncolumns;
+	uint32_t fetch_rows; /* rows per reply, 0: as the nodes think best */
+	bool count_only;
+} DorisScanSpec;
+
+typedef struct DorisScan DorisScan;
+
+/*
+ * Every row of the namespace that was there throughout, once; not a snapshot. All nodes are asked at once and read ahead by one
+ * reply each. When a node fails or a vnode moves, the scan goes on from its token at another complete copy.
+ * Order: none across vnodes.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_scan_open(DorisClient *c, const DorisScanSpec *spec,
+													DorisScan **out, DorisError *err);
+/* DORIS_OK and a row (valid until the next call on this scan), or DORIS_NOT_FOUND at the end. */
+extern DORIS_MUST_CHECK DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus doris_scan_count(DorisScan *s, uint64_t *count, DorisError *err);
+extern void doris_scan_close(DorisScan *s);
+
+/* Rows and bytes of a namespace, summed from the nodes' counters: an estimate, one round trip. */
+extern DORIS_MUST_CHECK DorisStatus doris_estimate(DorisClient *c, const NsDef *ns, uint64_t *rows,
+												   uint64_t *bytes, DorisError *err);
+
+/* ---- writing ---- */
+typedef struct DorisWrite
+{
+	uint32_t ns;
+	WriteKind kind;
+	DorisBytes key;	   /* the row key */
+	DorisBytes route;  /* its route prefix */
+	DorisVersion base; /* UPDATE, DELETE: the version read */
+	DorisBytes value;
+} DorisWrite;
+
+/* Where a transaction's writes come from. Read from the start again after every rewind. */
+typedef struct DorisWriteSource
+{
+	void *arg;
+	/* DORIS_OK and a write (views valid until the next call), DORIS_NOT_FOUND at the end */
+	DorisStatus (*next)(void *arg, DorisWrite *out, DorisError *err);
+	DorisStatus (*rewind)(void *arg, DorisError *err);
+} DorisWriteSource;
+
+typedef struct DorisCommitResult
+{
+	DorisVersion version;			/* done: what all its rows now carry */
+	uint32_t ns;					/* CONFLICT, DUPLICATE: whose key was in the way */
+	uint8_t key[256];				/* its first bytes */
+	size_t key_len;
+} DorisCommitResult;
+
+/*
+ * Commits all writes of the source together (rules *stage* to *not done*): DORIS_OK; CONFLICT,
+ * DUPLICATE or another status: surely not done; UNKNOWN. A key may appear once. Rows are streamed in messages of
+ * DORIS_BATCH_BYTES; memory stays within a few of these per target node.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source,
+												 DorisCommitResult *result, DorisError *err);
+/*
+ * Plain writes (rule *plain*): WRITE_PUT and WRITE_DELETE, applied at once and in any order, not together. DORIS_OK: all
+ * are durable on every write target. UNKNOWN: some may be.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n,
+												DorisError *err);
+
+/* ---- what the client did: for EXPLAIN and statistics ---- */
+typedef struct DorisNodeCounters
+{
+	uint32_t node;
+	uint64_t requests;
+	uint64_t rows;	/* sent in writes, received in reads */
+	uint64_t bytes; /* both ways */
+	uint64_t retries;
+	uint64_t failovers; /* reads that went on at another copy */
+} DorisNodeCounters;
+/* An array of *n, valid until the next call; since connect. */
+extern const DorisNodeCounters *doris_counters(const DorisClient *c, uint32_t *n);
+
+/* One node's counters by name. Free with stats_reply_free. */
+extern DORIS_MUST_CHECK DorisStatus doris_node_stats(DorisClient *c, uint32_t node, StatsReply *out,
+													 DorisError *err);
+/* Count and digest of the vnodes at one node. Free with digest_reply_free. */
+extern DORIS_MUST_CHECK DorisStatus doris_digest(DorisClient *c, uint32_t node, uint32_t ns,
+												 const uint32_t *vnodes, uint32_t n,
+												 DigestReply *out, DorisError *err);
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * doris_fdw.h: what the files of the extension share.
+ *
+ * error.c and connection.c bring libdoris into a backend; codec.c turns datums into bytes and back; table.c joins a
+ * foreign table with its namespace; namespace.c is the data definition; buffer.c holds a transaction's writes, xact.c
+ * commits them; plan.c, shippable.c, scan.c, modify.c and explain.c are the executor's side.
+ */
+#ifndef DORIS_FDW_H
+#define DORIS_FDW_H
+
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "lib/stringinfo.h"
+#include "nodes/bitmapset.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "doris.h"
+#include "filter.h"
+#include "row.h"
+
+/* ---- settings (connection.c defines, _PG_init in fdw.c calls settings_init) ---- */
+extern int doris_read_group;		 /* doris_fdw.read_group */
+extern int doris_statement_deadline; /* doris_fdw.statement_deadline, ms */
+extern int doris_write_buffer;		 /* doris_fdw.write_buffer, kB */
+extern void settings_init(void);
+
+/* ---- error.c: a DorisError becomes an ereport ---- */
+extern int doris_sqlstate(DorisStatus code);
+/*
+ * Does not return. namespace and key (encoded, shown escaped) may be NULL/empty; they go to the detail. CANCELLED runs
+ * CHECK_FOR_INTERRUPTS first, so that the user sees PostgreSQL's own words for a cancel or timeout.
+ */
+extern void doris_ereport(const DorisError *err, const char *ns, DorisBytes key) pg_attribute_noreturn();
+
+/* ---- connection.c: one DorisClient per (server, user) and backend ---- */
+/*
+ * Connects when needed; sets deadline and read group from the settings. Dropped and made anew when the
+ * server's or mapping's options changed (syscache callbacks), but never within a transaction that used it.
+ */
+extern DorisClient *connection_get(Oid serverid, Oid userid);
+/* After a transaction: delivers FINISH messages, drops what is invalid. From xact.c. */
+extern void connection_end_transaction(void);
+/* The only server of this wrapper in the database or, when there are several, the one named doris. */
+extern Oid connection_default_server(void);
+
+/* ---- options.c ---- */
+typedef struct DorisServerOptions
+{
+	const char *hosts;
+	const char *key_file; /* NULL: plain */
+	int fetch_size;		  /* rows per scan reply; 0: the nodes' own limit */
+} DorisServerOptions;
+
+typedef struct DorisTableOptions
+{
+	const char *ns;			   /* option namespace; default: the table's name */
+	List *key;				   /* of char *: column names; from option key */
+	List *distribute_by;	   /* a prefix of key; NIL: the whole key */
+	bool direct;			   /* write_mode 'direct' */
+	int fetch_size;
+	int batch_size;			   /* rows per batch insert */
+} DorisTableOptions;
+
+extern DorisServerOptions *options_server(Oid serverid);
+extern DorisTableOptions *options_table(Oid relid);
+/* column option column_name, else the attribute's name */
+extern const char *options_column_name(Oid relid, AttrNumber attnum);
+
+/* ---- codec.c: one column's datums as bytes ---- */
+typedef struct ColumnCodec
+{
+	Oid type;	/* domains resolved to their base type */
+	int32 typmod;
+	Oid collation;
+	int kind;	/* enum CodecKind, private to codec.c */
+	/* value bytes: memcmp of two of them says equal / orders as the type does (under the column's collation) */
+	bool value_equal;
+	bool value_ordered;
+	/* key segments: supported at all; equal datums always give equal segments */
+	bool key_supported;
+	bool key_ordered;  /* memcmp orders as the type does */
+	bool key_exact;	   /* the segment gives the datum back; else the column is also in the value */
+	uint8 key_width;   /* DORIS_KEY_ESCAPED or the bytes of a segment */
+	FmgrInfo send;	   /* for kinds stored in their binary send/receive form */
+	FmgrInfo receive;
+	Oid receive_ioparam;
+} ColumnCodec;
+
+extern void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation, MemoryContext context);
+extern void codec_put_value(ColumnCodec *c, Datum d, StringInfo out); /* appends the bytes alone, no length */
+extern Datum codec_get_value(ColumnCodec *c, const uint8 *data, size_t len); /* palloc'ed in the current context */
+extern void codec_put_key(ColumnCodec *c, Datum d, StringInfo out);	/* appends a segment */
+extern Datum codec_get_key(ColumnCodec *c, const uint8 *segment, size_t len); /* key_exact only */
+
+/* ---- table.c: a foreign table and its namespace ---- */
+typedef struct DorisColumn
+{
+	uint16 id;		  /* in the namespace; 0: dropped attribute, or generated and not stored */
+	int key_position; /* 1..; 0: not in the key */
+	bool in_value;
+	ColumnCodec codec;
+} DorisColumn;
+
+typedef struct DorisTable
+{
+	Oid relid;
+	Oid serverid;
+	NsDef *ns;			 /* in the table's memory context */
+	uint64 epoch;		 /* of the topology it was taken from */
+	int natts;
+	DorisColumn *columns; /* by attnum - 1 */
+	int nkey;
+	AttrNumber *key_attnums; /* by key position - 1 */
+	int nroute;			 /* leading key columns that route */
+	DorisTableOptions *options;
+} DorisTable;
+
+/*
+ * Looks the namespace up through the client (error 42P01-like with a hint when it is missing or no longer
+ * fits the table) and prepares the codecs. Allocates in the current context.
+ */
+extern DorisTable *table_open(Relation rel, DorisClient *client);
+/* Encodes the key from datums by attnum - 1; error 23502 for a NULL key column. route_len: bytes of the route prefix. */
+extern void table_put_key(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out, size_t *route_len);
+/* Encodes a prefix of nsegments key columns given in key order. */
+extern void table_put_key_prefix(DorisTable *t, const Datum *key_values, int nsegments, StringInfo out);
+/* Encodes the value (row.h). Error 54000 when it is over DORIS_MAX_VALUE. */
+extern void table_put_value(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out);
+/*
+ * Decodes a row into values/nulls (natts each). wanted: attnums to decode (NULL: all); others become NULL. Columns
+ * of the table that the row does not have read as NULL.
+ */
+extern void table_get_row(DorisTable *t, DorisBytes key, DorisBytes value, const Bitmapset *wanted, Datum *values, bool *nulls);
+/* The column ids (rising) that a projection to the wanted attnums must fetch. */
+extern uint16 *table_projection(DorisTable *t, const Bitmapset *wanted, uint32 *ncolumns);
+/* "(id, part)=(7, x)" for messages, from the encoded key. */
+extern char *table_key_text(DorisTable *t, DorisBytes key);
+
+/* ---- buffer.c: a transaction's writes, before they are staged ---- */
+/*
+ * For each (server connection, namespace): rows by key, each with what it was when first touched (base version, or absent) and
+ * what it is now. Savepoints undo. Over doris_write_buffer the rows spill to a temporary file.
+ */
+typedef struct BufferedRow
+{
+	bool deleted;
+	DorisVersion base; /* none: INSERT of a key that was absent */
+	bool was_absent;
+	DorisBytes key;
+	size_t route_len;
+	DorisBytes value;
+} BufferedRow;
+
+typedef struct WriteBuffer WriteBuffer; /* one per (connection, namespace id) */
+
+extern WriteBuffer *buffer_get(DorisClient *client, DorisTable *t);		/* made when absent */
+extern WriteBuffer *buffer_find(DorisClient *client, uint32 ns);	/* NULL: nothing written */
+extern bool buffer_lookup(WriteBuffer *b, DorisBytes key, BufferedRow *out);
+extern void buffer_insert(WriteBuffer *b, DorisBytes key, size_t route_len, DorisVersion tombstone, DorisBytes value);
+extern void buffer_update(WriteBuffer *b, DorisBytes key, size_t route_len, DorisVersion base, DorisBytes value);
+extern void buffer_delete(WriteBuffer *b, DorisBytes key, size_t route_len, DorisVersion base);
+extern bool buffer_any(void); /* has this transaction written to any foreign table? */
+
+/* ---- namespace.c, functions.c: see doris_fdw--1.0.sql ---- */
+#endif

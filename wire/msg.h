@@ -1,0 +1,443 @@
+/*
+ * msg.h: the bodies of all messages: shapes, encoding, decoding.
+ *
+ * Encoders append to a DorisBuf (check its `failed` at the end). Decoders check everything, point
+ * into the input, and allocate arrays with malloc: `msg_free(x)` frees what a decoder of x allocated
+ * (safe on a zeroed struct and after a failed decode). They return BAD_MESSAGE for anything odd.
+ *
+ * A reply's body starts with u8 status; unless that is OK a message and hint follow (strings), and nothing else:
+ * reply_put_error / reply_read_status. Results that a transaction has to weigh (a conflict, a row that is
+ * not held) are not errors: they are in the reply's own fields.
+ */
+#ifndef DORIS_MSG_H
+#define DORIS_MSG_H
+
+#include "buf.h"
+#include "envelope.h"
+#include "nsdef.h"
+#include "status.h"
+#include "topology.h"
+#include "version.h"
+
+typedef enum MsgType
+{
+	/* any process */
+	MSG_PING = 1,		   /* empty → empty */
+	MSG_TOPOLOGY_GET = 2,  /* → the topology it has, when newer than `have_epoch` */
+	MSG_TOPOLOGY_PUT = 3,  /* hands a topology on */
+	MSG_STATS = 4,		   /* empty → named counters */
+
+	/* to nodes */
+	MSG_HEARTBEAT = 10,	   /* from the leading admin */
+	MSG_GET = 11,
+	MSG_SCAN = 12,
+	MSG_STAGE = 13,
+	MSG_FINISH = 14,
+	MSG_OUTCOME = 15,	   /* ask, or refuse if not held */
+	MSG_APPLY = 16,		   /* plain writes */
+	MSG_DIGEST = 17,	   /* count and digest per vnode */
+
+	/* to admins */
+	MSG_HELLO = 30,		   /* a node registers its start */
+	MSG_REPORT = 31,	   /* a client could not reach a node */
+	MSG_NAMESPACE = 32	   /* create, alter, drop, truncate: the leader only */
+} MsgType;
+
+/* ---- replies ---- */
+extern void reply_put_ok(DorisBuf *b);
+extern void reply_put_error(DorisBuf *b, const DorisError *err);
+/* OK, or the peer's error copied into err (its code returned). */
+extern DORIS_MUST_CHECK DorisStatus reply_read_status(DorisCursor *c, DorisError *err);
+
+/* ---- topology ---- */
+typedef struct TopologyGet
+{
+	uint64_t have_epoch; /* 0: nothing yet */
+} TopologyGet;
+extern void topology_get_encode(DorisBuf *b, const TopologyGet *m);
+extern DORIS_MUST_CHECK DorisStatus topology_get_decode(DorisBytes body, TopologyGet *out, DorisError *err);
+/* Reply after the status, and the body of TOPOLOGY_PUT: bytes, empty when the asker's is not older. */
+
+/* ---- heartbeat, hello, report ---- */
+typedef struct Heartbeat
+{
+	uint64_t term; /* nodes refuse a lower one than they have seen */
+	uint64_t epoch;
+	uint8_t hash[DORIS_HASH_SIZE];
+	uint32_t node; /* whom the admin believes to talk to; another node answers DENIED */
+	uint8_t cluster[DORIS_UUID_SIZE];
+} Heartbeat;
+
+typedef struct NodeReport /* reply to HEARTBEAT */
+{
+	uint64_t epoch;
+	uint8_t hash[DORIS_HASH_SIZE];
+	uint64_t incarnation; /* random per start */
+	uint8_t home[DORIS_UUID_SIZE];
+	uint64_t rows;
+	uint64_t bytes;
+	uint32_t vnodes;
+	uint64_t hints;
+	uint64_t staged; /* transactions with staged rows */
+	uint64_t disk_free;
+	bool disk_full;
+	char build[64];
+} NodeReport;
+extern void heartbeat_encode(DorisBuf *b, const Heartbeat *m);
+extern DORIS_MUST_CHECK DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out, DorisError *err);
+extern void node_report_encode(DorisBuf *b, const NodeReport *m);
+extern DORIS_MUST_CHECK DorisStatus node_report_decode(DorisCursor *c, NodeReport *out, DorisError *err);
+
+typedef struct Hello /* node → admin, at every start until welcome */
+{
+	char name[DORIS_NAME_MAX];
+	char address[DORIS_ADDRESS_MAX];
+	uint8_t home[DORIS_UUID_SIZE];	  /* made when the home was; never zero */
+	uint8_t cluster[DORIS_UUID_SIZE]; /* zero: a new home */
+	uint32_t node;					  /* 0: a new home */
+	uint64_t incarnation;
+	uint64_t epoch; /* highest it knows */
+	char build[64];
+} Hello;
+
+typedef struct Welcome /* reply: OK with this; NOT_FOUND: not registered yet, ask again; DENIED: never */
+{
+	uint8_t cluster[DORIS_UUID_SIZE];
+	uint32_t node;
+	DorisBytes topology; /* may be empty when none is published yet */
+} Welcome;
+extern void hello_encode(DorisBuf *b, const Hello *m);
+extern DORIS_MUST_CHECK DorisStatus hello_decode(DorisBytes body, Hello *out, DorisError *err);
+extern void welcome_encode(DorisBuf *b, const Welcome *m);
+extern DORIS_MUST_CHECK DorisStatus welcome_decode(DorisCursor *c, Welcome *out, DorisError *err);
+
+typedef struct Report /* client → admin */
+{
+	uint32_t node;
+	char what[128]; /* "refused", "no answer in 1000 ms", ... */
+} Report;
+
+typedef enum ReportVerdict
+{
+	VERDICT_HEALTHY = 1, /* the admin reaches it: the trouble is the client's own */
+	VERDICT_FAILED = 2,	 /* it is (now) judged failed: fetch the topology */
+	VERDICT_UNSURE = 3	 /* the admin cannot judge now (no database, not the leader, last copy) */
+} ReportVerdict;
+extern void report_encode(DorisBuf *b, const Report *m);
+extern DORIS_MUST_CHECK DorisStatus report_decode(DorisBytes body, Report *out, DorisError *err);
+/* Reply after the status: u8 verdict, string explanation. */
+
+typedef enum NamespaceVerb
+{
+	NAMESPACE_CREATE = 1,	/* def without ids; the same shape under the same name is a success */
+	NAMESPACE_ADD_COLUMNS = 2, /* def.columns: those to add, by name; present ones of the same type are skipped */
+	NAMESPACE_DROP = 3,
+	NAMESPACE_TRUNCATE = 4	/* a new id */
+} NamespaceVerb;
+
+typedef struct NamespaceChange
+{
+	NamespaceVerb verb;
+	NsDef def; /* name always; DROP, TRUNCATE: id = the one meant, else CONFLICT (0: whichever) */
+} NamespaceChange;
+extern void namespace_change_encode(DorisBuf *b, const NamespaceChange *m);
+extern DORIS_MUST_CHECK DorisStatus namespace_change_decode(DorisBytes body, NamespaceChange *out,
+															DorisError *err);
+extern void namespace_change_free(NamespaceChange *m);
+/* Reply after the status: the topology (bytes) in which the change stands. */
+
+/* ---- rows ---- */
+#define DORIS_SPACE_ROWS 1		/* namespaces' rows */
+#define DORIS_SPACE_DECISIONS 2 /* decision rows: namespace 0, key = transaction id, value "C" or "A" */
+
+/*
+ * How a transaction's outcome is found. Within one vnode and message: committed once all judges
+ * of that vnode hold it. Else: committed exactly when its decision row "C" is.
+ */
+typedef enum TxnMode
+{
+	TXN_SINGLE = 1,
+	TXN_DECISION = 2
+} TxnMode;
+
+/* What a copy knows of a staged write, as it tells others. */
+typedef struct StagedInfo
+{
+	DorisTxnId txn;
+	TxnMode mode;
+	uint32_t decision_vnode; /* TXN_DECISION: where its decision row lives */
+	uint64_t expires_ms;	 /* wall clock: after this anybody may close it */
+	uint64_t now_ms;		 /* the node's wall clock as it answered: judge expiry by the same clock */
+	bool deleted;			 /* a staged tombstone */
+	DorisVersion base;
+	DorisVersion version;
+	DorisBytes value;		 /* GET, SCAN: its value; in conflicts empty */
+} StagedInfo;
+
+/* A row as a copy has it. present: has a committed version that is not a tombstone. */
+typedef struct RowState
+{
+	DorisBytes key;		  /* GET: empty (order of the request); SCAN: the row key */
+	bool present;
+	DorisVersion version; /* committed: of the row or tombstone; none: never here */
+	DorisBytes value;
+	uint8_t nstaged;	  /* judging copies: 0 or 1 */
+	StagedInfo staged;	  /* the first */
+} RowState;
+
+typedef struct KeyRef
+{
+	uint8_t space;
+	uint32_t ns;
+	uint32_t vnode;
+	DorisBytes key;
+} KeyRef;
+
+#define DORIS_MAX_KEYS 65536	 /* keys in a GET, rows in a STAGE or APPLY */
+#define DORIS_MAX_PROJECTION 1601
+
+typedef struct GetRequest
+{
+	uint32_t nkeys;
+	KeyRef *keys;
+	bool all_columns;
+	bool no_values; /* versions and staged marks only (INSERT's look before) */
+	uint32_t ncolumns;
+	uint16_t *columns; /* rising ids */
+	uint32_t max_bytes; /* the reply may stop after this much: fewer rows than keys, at least one */
+} GetRequest;
+
+typedef struct GetReply
+{
+	uint32_t nrows; /* the first nrows keys */
+	RowState *rows;
+} GetReply;
+extern void get_request_encode(DorisBuf *b, const GetRequest *m);
+extern DORIS_MUST_CHECK DorisStatus get_request_decode(DorisBytes body, GetRequest *out, DorisError *err);
+extern void get_request_free(GetRequest *m);
+/* One row at a time into the reply: first reply_put_ok and a u32 count (buf_set_u32 later). */
+extern void row_state_encode(DorisBuf *b, const RowState *r);
+extern DORIS_MUST_CHECK DorisStatus get_reply_decode(DorisCursor *c, GetReply *out, DorisError *err);
+extern void get_reply_free(GetReply *m);
+
+typedef struct ScanRequest
+{
+	uint32_t ns;
+	uint32_t def_version;
+	uint32_t nvnodes;
+	uint32_t *vnodes;	/* rising; read in this order */
+	DorisBytes low;		/* row keys: low inclusive, empty: from the start */
+	DorisBytes high;	/* exclusive, empty: to the end */
+	DorisBytes filter;	/* filter.h program, empty: all */
+	bool all_columns;
+	bool count_only;	/* rows without a staged write are only counted; those with one are sent */
+	uint32_t ncolumns;
+	uint16_t *columns;
+	uint32_t max_rows;	/* limits of one reply; 0: the node's own */
+	uint32_t max_bytes;
+	uint32_t resume_vnode; /* with resume_key: go on after this key of this vnode */
+	bool resume;
+	DorisBytes resume_key;
+} ScanRequest;
+
+typedef struct ScanReply
+{
+	uint64_t counted; /* count_only: rows that passed */
+	uint32_t nrows;
+	RowState *rows;		/* staged ones unfiltered and with all columns: the asker settles them, then filters */
+	uint32_t *vnodes;	/* of each row */
+	bool done;			/* all vnodes read to the end */
+	uint32_t next_vnode; /* not done: the resume token */
+	DorisBytes next_key;
+} ScanReply;
+extern void scan_request_encode(DorisBuf *b, const ScanRequest *m);
+extern DORIS_MUST_CHECK DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *err);
+extern void scan_request_free(ScanRequest *m);
+/*
+ * Layout: u64 counted, u8 done, varint next_vnode, bytes next_key (these after the rows are known: so they
+ * come last), before them u32 nrows and each row: varint vnode, row_state.
+ */
+extern DORIS_MUST_CHECK DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out, DorisError *err);
+extern void scan_reply_free(ScanReply *m);
+
+/* ---- transactions ---- */
+typedef enum WriteKind
+{
+	WRITE_INSERT = 1, /* stored must be absent or a tombstone */
+	WRITE_UPDATE = 2, /* stored version must be base */
+	WRITE_DELETE = 3, /* stored version must be base */
+	WRITE_PUT = 4	  /* plain only: whatever is there */
+} WriteKind;
+
+typedef struct StageRow
+{
+	KeyRef at;
+	WriteKind kind;
+	DorisVersion base;
+	DorisBytes value; /* empty for DELETE */
+} StageRow;
+
+typedef struct StageRequest
+{
+	DorisTxnId txn;
+	DorisVersion version; /* of all its rows */
+	TxnMode mode;
+	uint32_t decision_vnode;
+	uint64_t expires_ms;  /* wall clock */
+	uint32_t nrows;		  /* TXN_SINGLE: all rows of the transaction, all in one vnode */
+	StageRow *rows;
+} StageRequest;
+
+typedef enum StageRefusal
+{
+	REFUSAL_BASE = 1,	 /* stored version is not base (INSERT: a live row is there) */
+	REFUSAL_STAGED = 2,	 /* another transaction's staged write is on the row */
+	REFUSAL_REFUSED = 3, /* this transaction was refused or dropped here: it cannot commit under this epoch */
+	REFUSAL_LOW = 4,	 /* the new version is not above the stored one: move the clock on, stage anew */
+	REFUSAL_HORIZON = 5	 /* stamped before the memory's horizon and not held: unknown → 08007 */
+} StageRefusal;
+
+typedef struct StageConflict
+{
+	uint32_t row; /* index in the request */
+	StageRefusal why;
+	bool present;		 /* BASE: a live row is there */
+	DorisVersion stored; /* BASE, LOW */
+	StagedInfo staged;	 /* STAGED */
+} StageConflict;
+
+typedef struct StageReply
+{
+	bool held;		/* every row is held durably (staged, or applied as committed) */
+	uint32_t nconflicts; /* !held: up to 64 of them; no row of the message was staged */
+	StageConflict *conflicts;
+} StageReply;
+extern void stage_request_encode(DorisBuf *b, const StageRequest *m);
+extern DORIS_MUST_CHECK DorisStatus stage_request_decode(DorisBytes body, StageRequest *out, DorisError *err);
+extern void stage_request_free(StageRequest *m);
+extern void stage_reply_encode(DorisBuf *b, const StageReply *m);
+extern DORIS_MUST_CHECK DorisStatus stage_reply_decode(DorisCursor *c, StageReply *out, DorisError *err);
+extern void stage_reply_free(StageReply *m);
+
+typedef struct FinishItem
+{
+	DorisTxnId txn;
+	bool commit;	 /* commit: good in any epoch. abort: the drop, fenced by the request's epoch */
+	uint32_t nvnodes; /* the vnodes that the transaction touches on this node (abort is refused for those) */
+	uint32_t *vnodes;
+} FinishItem;
+
+typedef struct FinishRequest
+{
+	uint32_t nitems; /* at most 1024 */
+	FinishItem *items;
+} FinishRequest;
+
+/* Reply after the status: u32 n, then for each item u8 FinishResult. */
+typedef enum FinishResult
+{
+	FINISHED = 1,		 /* committed: applied and remembered; abort: dropped and durably refused */
+	FINISH_COMMITTED = 2, /* an abort met a transaction known here as committed: evidence of commit */
+	FINISH_STALE = 3	 /* abort under a stale epoch: nothing done */
+} FinishResult;
+extern void finish_request_encode(DorisBuf *b, const FinishRequest *m);
+extern DORIS_MUST_CHECK DorisStatus finish_request_decode(DorisBytes body, FinishRequest *out, DorisError *err);
+extern void finish_request_free(FinishRequest *m);
+
+typedef struct OutcomeRequest
+{
+	DorisTxnId txn;
+	uint32_t vnode;
+	bool refuse; /* durably refuse it here if it is not held */
+} OutcomeRequest;
+
+/* Reply after the status: u8 OutcomeResult. */
+typedef enum OutcomeResult
+{
+	OUTCOME_HELD = 1,	   /* staged here */
+	OUTCOME_COMMITTED = 2, /* known as committed */
+	OUTCOME_REFUSED = 3,   /* durably refused or dropped here */
+	OUTCOME_NOT_HELD = 4,  /* not here (only without `refuse`) */
+	OUTCOME_HORIZON = 5	   /* older than the memory: nothing can be said */
+} OutcomeResult;
+extern void outcome_request_encode(DorisBuf *b, const OutcomeRequest *m);
+extern DORIS_MUST_CHECK DorisStatus outcome_request_decode(DorisBytes body, OutcomeRequest *out, DorisError *err);
+
+/* ---- plain writes ---- */
+typedef struct ApplyRow
+{
+	KeyRef at;
+	bool deleted;
+	DorisVersion version;
+	DorisBytes value;
+} ApplyRow;
+
+typedef struct ApplyRequest
+{
+	bool from_client; /* stamps are checked against the clock, meeting a higher version is told */
+	uint32_t nrows;
+	ApplyRow *rows;
+} ApplyRequest;
+
+/* Reply after the status: u32 n, then (u32 row, version) for rows that met a higher version (staged included). */
+typedef struct ApplyReply
+{
+	uint32_t nhigher;
+	uint32_t *rows;
+	DorisVersion *versions;
+} ApplyReply;
+extern void apply_request_encode(DorisBuf *b, const ApplyRequest *m);
+extern DORIS_MUST_CHECK DorisStatus apply_request_decode(DorisBytes body, ApplyRequest *out, DorisError *err);
+extern void apply_request_free(ApplyRequest *m);
+extern void apply_reply_encode(DorisBuf *b, const ApplyReply *m);
+extern DORIS_MUST_CHECK DorisStatus apply_reply_decode(DorisCursor *c, ApplyReply *out, DorisError *err);
+extern void apply_reply_free(ApplyReply *m);
+
+/* ---- count and digest ---- */
+typedef struct DigestRequest
+{
+	uint32_t ns; /* 0: all namespaces */
+	uint32_t nvnodes;
+	uint32_t *vnodes;
+} DigestRequest;
+
+/* digest: XOR of the first 8 bytes of BLAKE2b(key, version, deleted, value) over committed rows and tombstones (I4) */
+typedef struct VnodeDigest
+{
+	uint32_t vnode;
+	uint64_t rows;
+	uint64_t tombstones;
+	uint64_t staged;
+	uint64_t bytes;
+	uint64_t digest;
+} VnodeDigest;
+
+typedef struct DigestReply
+{
+	uint32_t n;
+	VnodeDigest *vnodes;
+} DigestReply;
+extern void digest_request_encode(DorisBuf *b, const DigestRequest *m);
+extern DORIS_MUST_CHECK DorisStatus digest_request_decode(DorisBytes body, DigestRequest *out, DorisError *err);
+extern void digest_request_free(DigestRequest *m);
+extern void digest_reply_encode(DorisBuf *b, const DigestReply *m);
+extern DORIS_MUST_CHECK DorisStatus digest_reply_decode(DorisCursor *c, DigestReply *out, DorisError *err);
+extern void digest_reply_free(DigestReply *m);
+
+/* ---- statistics: reply to STATS ---- */
+typedef struct StatItem
+{
+	char name[64]; /* "requests_get", "rows_ns_7", "bytes_ns_7", ... */
+	uint64_t value;
+} StatItem;
+
+typedef struct StatsReply
+{
+	uint32_t n;
+	StatItem *items;
+} StatsReply;
+extern void stats_reply_encode(DorisBuf *b, const StatsReply *m);
+extern DORIS_MUST_CHECK DorisStatus stats_reply_decode(DorisCursor *c, StatsReply *out, DorisError *err);
+extern void stats_reply_free(StatsReply *m);
+
+#endif
