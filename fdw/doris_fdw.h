@@ -16,6 +16,7 @@
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
+#include "nodes/parsenodes.h"
 #include "utils/rel.h"
 
 #include "compat.h"
@@ -37,9 +38,10 @@ extern int doris_sqlstate(DorisStatus code);
  */
 extern void doris_ereport(const DorisError *err, const char *ns, DorisBytes key) pg_attribute_noreturn();
 
-/* ---- connection.c: one DorisClient per (server, user) and backend ---- */
+/* ---- connection.c: one DorisClient per server and backend ---- */
 /*
- * Connects when needed; sets deadline and read group from the settings. Dropped and made anew when the
+ * The user must have a user mapping (or PUBLIC one) for the server; users of a backend share the server's client, so that
+ * a transaction that changes roles stays one transaction. Connects when needed; sets deadline and read group from the settings. Dropped and made anew when the
  * server's or mapping's options changed (syscache callbacks), but never within a transaction that used it.
  */
 extern DorisClient *connection_get(Oid serverid, Oid userid);
@@ -81,6 +83,11 @@ typedef struct ColumnCodec
 	/* value bytes: memcmp of two of them says equal / orders as the type does (under the column's collation) */
 	bool value_equal;
 	bool value_ordered;
+	/*
+	 * The type calls equal what its bytes tell apart (-0 and 0, 1.0 and 1.00), so neither of the above holds; but
+	 * values order as codec_put_bounds says. Set for value_ordered types too.
+	 */
+	bool value_bounded;
 	/* key segments: supported at all; equal datums always give equal segments */
 	bool key_supported;
 	bool key_ordered;  /* memcmp orders as the type does */
@@ -89,13 +96,20 @@ typedef struct ColumnCodec
 	FmgrInfo send;	   /* for kinds stored in their binary send/receive form */
 	FmgrInfo receive;
 	Oid receive_ioparam;
+	struct CodecParts *parts; /* arrays and composites: their elements' codecs; private to codec_nested.c */
 } ColumnCodec;
 
 extern void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation, MemoryContext context);
 extern void codec_put_value(ColumnCodec *c, Datum d, StringInfo out); /* appends the bytes alone, no length */
 extern Datum codec_get_value(ColumnCodec *c, const uint8 *data, size_t len); /* palloc'ed in the current context */
+/*
+ * value_bounded: the values of all datums equal to d lie in [low, high]; those of smaller ones are
+ * below low, of greater ones above high (memcmp). So x = d is low <= x <= high, x < d is x < low, x > d is x > high.
+ */
+extern void codec_put_bounds(ColumnCodec *c, Datum d, StringInfo low, StringInfo high);
 extern void codec_put_key(ColumnCodec *c, Datum d, StringInfo out);	/* appends a segment */
-extern Datum codec_get_key(ColumnCodec *c, const uint8 *segment, size_t len); /* key_exact only */
+/* The datum; when not key_exact, one that is equal to it (good for messages, not for rows). */
+extern Datum codec_get_key(ColumnCodec *c, const uint8 *segment, size_t len);
 
 /* ---- table.c: a foreign table and its namespace ---- */
 typedef struct DorisColumn
@@ -117,12 +131,22 @@ typedef struct DorisTable
 	int nkey;
 	AttrNumber *key_attnums; /* by key position - 1 */
 	int nroute;			 /* leading key columns that route */
+	int nvalue;
+	AttrNumber *value_attnums; /* columns in the value, in rising id order */
+	uint32 nids;
+	AttrNumber *attnum_of; /* by column id (< nids); 0: not in this table */
+	/*
+	 * The namespace has columns that this table does not: an UPDATE must carry them over, so it needs the
+	 * whole old value (a get without projection) and table_put_value_over.
+	 */
+	bool partial;
 	DorisTableOptions *options;
 } DorisTable;
 
 /*
- * Looks the namespace up through the client (error 42P01-like with a hint when it is missing or no longer
- * fits the table) and prepares the codecs. Allocates in the current context.
+ * Looks the namespace up through the client (error 42P01 with a hint when it is missing, 42809 when it no
+ * longer fits the table) and prepares the codecs. The result is shared and read-only, and lives as long
+ * as the current memory context.
  */
 extern DorisTable *table_open(Relation rel, DorisClient *client);
 /* Encodes the key from datums by attnum - 1; error 23502 for a NULL key column. route_len: bytes of the route prefix. */
@@ -131,6 +155,8 @@ extern void table_put_key(DorisTable *t, const Datum *values, const bool *nulls,
 extern void table_put_key_prefix(DorisTable *t, const Datum *key_values, int nsegments, StringInfo out);
 /* Encodes the value (row.h). Error 54000 when it is over DORIS_MAX_VALUE. */
 extern void table_put_value(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out);
+/* The same, but columns that the table does not have are copied from the row's old value. */
+extern void table_put_value_over(DorisTable *t, const Datum *values, const bool *nulls, DorisBytes old, StringInfo out);
 /*
  * Decodes a row into values/nulls (natts each). wanted: attnums to decode (NULL: all); others become NULL. Columns
  * of the table that the row does not have read as NULL.
@@ -167,4 +193,16 @@ extern void buffer_delete(WriteBuffer *b, DorisBytes key, size_t route_len, Dori
 extern bool buffer_any(void); /* has this transaction written to any foreign table? */
 
 /* ---- namespace.c, functions.c: see doris_fdw--1.0.sql ---- */
+/* Is the foreign server one of this wrapper? */
+extern bool namespace_is_ours(Oid serverid);
+/*
+ * The namespace's columns as they would be defined: type and collation texts do not depend on the search_path.
+ * Fills name, type, collation, not_null; error 0A000 for a type that cannot be stored.
+ */
+extern void namespace_describe(NsColumn *col, const char *name, Oid type, int32 typmod, Oid collation, bool not_null);
+/* Makes the column part of the key: checks that its type can be, fills key_position, key_width, in_value. */
+extern void namespace_describe_key(NsColumn *col, Oid type, int32 typmod, Oid collation, int position);
+
+/* ---- import.c ---- */
+extern List *doris_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid);
 #endif
