@@ -1,0 +1,379 @@
+/*
+ * doris_fdw--1.0.sql: the extension: the cluster's tables (schema doris), the wrapper, the views and functions.
+ *
+ * The tables belong to the admins: the leading one writes them, under its term (see docs/architecture.md). Users see
+ * the views, which run with their owner's rights, and nothing of schema doris. What changes the cluster is for
+ * superusers and members of the role doris_admin.
+ */
+\echo Use "CREATE EXTENSION doris_fdw" to load this file. \quit
+
+DO $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'doris_admin') THEN
+		CREATE ROLE doris_admin NOLOGIN;
+	END IF;
+EXCEPTION
+	WHEN duplicate_object OR unique_violation THEN
+		NULL; -- another database's CREATE EXTENSION was quicker
+END
+$$;
+
+/* ---- the cluster's tables ---- */
+
+CREATE SCHEMA doris;
+COMMENT ON SCHEMA doris IS 'tables of the doris cluster; written by its leading admin';
+
+CREATE TABLE doris.cluster
+(
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	id uuid NOT NULL DEFAULT gen_random_uuid(),
+	vnodes int NOT NULL CHECK (vnodes BETWEEN 1 AND 65536),
+	groups int NOT NULL CHECK (groups BETWEEN 1 AND 4),
+	sync text NOT NULL DEFAULT 'commit' CHECK (sync IN ('commit', 'interval')),
+	created timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE doris.cluster IS 'what the cluster is: one row, never changed';
+
+CREATE TABLE doris.nodes
+(
+	node_id serial PRIMARY KEY,
+	name text NOT NULL UNIQUE CHECK (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$'),
+	address text NOT NULL CHECK (octet_length(address) < 128),
+	role text NOT NULL CHECK (role IN ('data', 'log', 'spare')),
+	group_id int CHECK (group_id BETWEEN 1 AND 4),
+	weight int NOT NULL DEFAULT 100 CHECK (weight > 0),
+	-- registered: added by the operator; greeted: has started and shown its home; member: in the topology
+	state text NOT NULL DEFAULT 'registered' CHECK (state IN ('registered', 'greeted', 'member')),
+	condition text NOT NULL DEFAULT 'up' CHECK (condition IN ('up', 'down', 'dead')),
+	home uuid,
+	incarnation bigint NOT NULL DEFAULT 0,
+	registered timestamptz NOT NULL DEFAULT now(),
+	last_heartbeat timestamptz,
+	build text,
+	rows bigint NOT NULL DEFAULT 0,
+	bytes bigint NOT NULL DEFAULT 0,
+	vnodes int NOT NULL DEFAULT 0,
+	hints bigint NOT NULL DEFAULT 0,
+	epoch bigint NOT NULL DEFAULT 0,
+	disk_free bigint,
+	detail text,
+	CHECK ((role = 'data') = (group_id IS NOT NULL))
+);
+COMMENT ON TABLE doris.nodes IS 'the nodes by their registration, and what their last heartbeat said';
+
+CREATE TABLE doris.topologies
+(
+	epoch bigint PRIMARY KEY,
+	hash bytea NOT NULL,
+	term bigint NOT NULL,
+	data bytea NOT NULL,
+	made timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE doris.topologies IS 'the published topologies, signed; the last 100 are kept';
+
+CREATE TABLE doris.copies
+(
+	group_id int,
+	vnode int,
+	owner int NOT NULL,
+	incoming int,
+	retiring int,
+	complete boolean NOT NULL,
+	changed bigint NOT NULL,
+	PRIMARY KEY (group_id, vnode)
+);
+COMMENT ON TABLE doris.copies IS 'the newest topology''s copies, for the views';
+
+CREATE TABLE doris.namespaces
+(
+	ns_id bigint PRIMARY KEY,
+	name text NOT NULL UNIQUE,
+	version bigint NOT NULL,
+	key text NOT NULL,
+	columns text NOT NULL,
+	options text NOT NULL
+);
+COMMENT ON TABLE doris.namespaces IS 'the newest topology''s namespaces, for the views';
+
+CREATE TABLE doris.leader
+(
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	term bigint NOT NULL,
+	name text NOT NULL,
+	address text NOT NULL,
+	since timestamptz NOT NULL DEFAULT now(),
+	seen timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE doris.leader IS 'the leading admin; every write here is made under its term';
+
+CREATE TABLE doris.events
+(
+	id bigserial PRIMARY KEY,
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	kind text NOT NULL,
+	node text,
+	detail text
+);
+COMMENT ON TABLE doris.events IS 'what happened to the cluster; the last 100,000 are kept';
+
+CREATE TABLE doris.plans
+(
+	plan_id serial PRIMARY KEY,
+	kind text NOT NULL,
+	state text NOT NULL,
+	group_id int,
+	vnodes_total int NOT NULL DEFAULT 0,
+	vnodes_done int NOT NULL DEFAULT 0,
+	bytes_total bigint NOT NULL DEFAULT 0,
+	bytes_done bigint NOT NULL DEFAULT 0,
+	bytes_per_s bigint,
+	started timestamptz,
+	eta timestamptz,
+	error text
+);
+COMMENT ON TABLE doris.plans IS 'plans that move copies between nodes';
+
+SELECT pg_catalog.pg_extension_config_dump(c.oid, '')
+FROM pg_catalog.pg_class c
+WHERE c.relnamespace = 'doris'::regnamespace AND c.relkind IN ('r', 'S');
+
+/* ---- the wrapper ---- */
+
+CREATE FUNCTION doris_fdw_handler() RETURNS fdw_handler
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+CREATE FUNCTION doris_fdw_validator(text[], oid) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+CREATE FOREIGN DATA WRAPPER doris_fdw HANDLER doris_fdw_handler VALIDATOR doris_fdw_validator;
+
+CREATE FUNCTION doris_ddl_end() RETURNS event_trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+
+CREATE EVENT TRIGGER doris_ddl_end ON ddl_command_end
+	WHEN TAG IN ('CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA')
+	EXECUTE FUNCTION doris_ddl_end();
+
+/* ---- views ---- */
+
+CREATE VIEW doris_nodes AS
+SELECT n.name,
+	n.address,
+	n.role,
+	n.group_id,
+	CASE
+		WHEN n.condition = 'dead' THEN 'dead'
+		WHEN n.state <> 'member' THEN 'joining'
+		WHEN n.condition = 'down' THEN 'failed'
+		WHEN c.incoming > 0 THEN 'joining'
+		WHEN c.retiring > 0 THEN 'leaving'
+		WHEN c.incomplete > 0 THEN 'recovering'
+		WHEN n.role = 'spare' OR (n.role = 'data' AND c.owned = 0) THEN 'spare'
+		ELSE 'ok'
+	END AS state,
+	c.owned AS vnodes,
+	n.rows,
+	n.bytes,
+	n.hints,
+	n.epoch,
+	n.last_heartbeat,
+	n.build
+FROM doris.nodes n
+	CROSS JOIN LATERAL
+	(
+		SELECT coalesce(sum(s.owned), 0)::int AS owned,
+			coalesce(sum(s.incomplete), 0)::int AS incomplete,
+			coalesce(sum(s.incoming), 0)::int AS incoming,
+			coalesce(sum(s.retiring), 0)::int AS retiring
+		FROM
+		(
+			SELECT owner AS node_id, count(*) AS owned, count(*) FILTER (WHERE NOT complete) AS incomplete,
+				0 AS incoming, 0 AS retiring
+			FROM doris.copies GROUP BY owner
+			UNION ALL
+			SELECT incoming, 0, 0, count(*), 0 FROM doris.copies WHERE incoming IS NOT NULL GROUP BY incoming
+			UNION ALL
+			SELECT retiring, 0, 0, 0, count(*) FROM doris.copies WHERE retiring IS NOT NULL GROUP BY retiring
+		) s
+		WHERE s.node_id = n.node_id
+	) c
+ORDER BY n.node_id;
+COMMENT ON VIEW doris_nodes IS 'the nodes of the doris cluster';
+
+CREATE VIEW doris_vnodes AS
+SELECT c.vnode, c.group_id, o.name AS owner, i.name AS incoming, c.complete
+FROM doris.copies c
+	JOIN doris.nodes o ON o.node_id = c.owner
+	LEFT JOIN doris.nodes i ON i.node_id = c.incoming;
+COMMENT ON VIEW doris_vnodes IS 'each group''s copy of each vnode: where it is, where it is going, is it complete';
+
+CREATE VIEW doris_namespaces AS
+SELECT name, key, columns, options FROM doris.namespaces;
+COMMENT ON VIEW doris_namespaces IS 'the namespaces of the doris cluster';
+
+CREATE VIEW doris_plans AS
+SELECT plan_id, kind, state, vnodes_total, vnodes_done, bytes_total, bytes_done, bytes_per_s, started, eta, error
+FROM doris.plans;
+COMMENT ON VIEW doris_plans IS 'plans that move vnodes between nodes, and how far they are';
+
+CREATE VIEW doris_events AS
+SELECT at, kind, node, detail FROM doris.events ORDER BY id;
+COMMENT ON VIEW doris_events IS 'what happened to the doris cluster, oldest first';
+
+/* ---- functions for the operator ---- */
+
+CREATE FUNCTION doris_create_cluster(vnodes int DEFAULT 1024, groups int DEFAULT 2) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	new_id uuid;
+BEGIN
+	IF vnodes IS NULL OR vnodes NOT BETWEEN 1 AND 65536 THEN
+		RAISE EXCEPTION 'vnodes must be between 1 and 65536, not %', coalesce(vnodes::text, 'NULL')
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'The number of vnodes is chosen once; the default, 1024, suits up to a hundred nodes.';
+	END IF;
+	IF groups IS NULL OR groups NOT BETWEEN 1 AND 4 THEN
+		RAISE EXCEPTION 'groups must be between 1 and 4, not %', coalesce(groups::text, 'NULL')
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Each group holds one copy of every row; 2 is usual.';
+	END IF;
+	INSERT INTO doris.cluster AS c (vnodes, groups)
+		VALUES (doris_create_cluster.vnodes, doris_create_cluster.groups)
+		ON CONFLICT DO NOTHING
+		RETURNING c.id INTO new_id;
+	IF new_id IS NULL THEN
+		RAISE EXCEPTION 'this database already holds a doris cluster'
+			USING ERRCODE = 'duplicate_object',
+			HINT = 'One database holds one cluster; see the view doris_nodes.';
+	END IF;
+	PERFORM pg_notify('doris', 'cluster');
+	RETURN new_id;
+END
+$$;
+COMMENT ON FUNCTION doris_create_cluster(int, int) IS 'defines the doris cluster of this database';
+
+CREATE FUNCTION doris_add_node(address text, role text DEFAULT 'spare', name text DEFAULT NULL,
+	group_id int DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	new_address text := doris_add_node.address;
+	new_role text := lower(doris_add_node.role);
+	new_name text := doris_add_node.name;
+	new_group int := doris_add_node.group_id;
+	stem text;
+	other text;
+	cluster_groups int;
+BEGIN
+	SELECT c.groups INTO cluster_groups FROM doris.cluster c;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no doris cluster in this database yet'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'Call doris_create_cluster() first.';
+	END IF;
+	IF new_address IS NULL OR new_address = '' THEN
+		RAISE EXCEPTION 'the address of a node must not be empty'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it as tcp://host:port.';
+	END IF;
+	IF new_address !~ '^[a-z]+://' THEN
+		new_address := 'tcp://' || new_address;
+	END IF;
+	IF new_address !~ '^tcp://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$' OR octet_length(new_address) > 127
+		OR substring(new_address from '[0-9]+$')::int NOT BETWEEN 1 AND 65535 THEN
+		RAISE EXCEPTION 'invalid address of a node: "%"', doris_add_node.address
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it as tcp://host:port, with a port from 1 to 65535.';
+	END IF;
+	IF new_role IS NULL OR new_role NOT IN ('data', 'log', 'spare') THEN
+		RAISE EXCEPTION 'invalid role of a node: "%"', coalesce(doris_add_node.role, 'NULL')
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Roles are data, log and spare.';
+	END IF;
+	IF new_role <> 'data' AND new_group IS NOT NULL THEN
+		RAISE EXCEPTION 'a node with role % belongs to no group', new_role
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave group_id out, or give role data.';
+	END IF;
+	IF new_group IS NOT NULL AND new_group NOT BETWEEN 1 AND cluster_groups THEN
+		RAISE EXCEPTION 'there is no group %', new_group
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = format('The groups of this cluster are numbered 1 to %s.', cluster_groups);
+	END IF;
+	IF new_name IS NOT NULL AND new_name !~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$' THEN
+		RAISE EXCEPTION 'invalid name of a node: "%"', new_name
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'A name has 1 to 63 letters, digits, underscores, dots and hyphens.';
+	END IF;
+
+	-- One at a time, so that names and the smallest group are chosen on firm ground.
+	PERFORM pg_advisory_xact_lock(x'646f72697302'::bigint);
+
+	SELECT n.name INTO other FROM doris.nodes n WHERE n.address = new_address AND n.condition <> 'dead';
+	IF FOUND THEN
+		RAISE EXCEPTION 'node "%" already has the address %', other, new_address
+			USING ERRCODE = 'duplicate_object', HINT = 'Every node listens on an address of its own.';
+	END IF;
+	IF new_role = 'data' AND new_group IS NULL THEN
+		SELECT g INTO new_group
+			FROM generate_series(1, cluster_groups) g
+				LEFT JOIN doris.nodes n ON n.group_id = g AND n.condition <> 'dead'
+			GROUP BY g
+			ORDER BY count(n.node_id), g
+			LIMIT 1;
+	END IF;
+	IF new_name IS NULL THEN
+		stem := CASE new_role WHEN 'data' THEN format('g%sn', new_group) ELSE new_role END;
+		SELECT stem || i INTO new_name
+			FROM generate_series(1, 10000) i
+			WHERE NOT EXISTS (SELECT FROM doris.nodes n WHERE n.name = stem || i)
+			ORDER BY i
+			LIMIT 1;
+	ELSIF EXISTS (SELECT FROM doris.nodes n WHERE n.name = new_name) THEN
+		RAISE EXCEPTION 'there is already a node named "%"', new_name
+			USING ERRCODE = 'duplicate_object',
+			HINT = 'Names of nodes are never used again; leave the name out to have one chosen.';
+	END IF;
+	IF (SELECT count(*) FROM doris.nodes) >= 4096 THEN
+		RAISE EXCEPTION 'a doris cluster has at most 4096 nodes' USING ERRCODE = 'program_limit_exceeded';
+	END IF;
+
+	INSERT INTO doris.nodes (name, address, role, group_id) VALUES (new_name, new_address, new_role, new_group);
+	PERFORM pg_notify('doris', 'node ' || new_name);
+	RETURN new_name;
+END
+$$;
+COMMENT ON FUNCTION doris_add_node(text, text, text, int) IS
+	'registers a node with the doris cluster and returns its name; start doris_node with that name';
+
+CREATE FUNCTION doris_create_namespace(name text, key text[], columns text[] DEFAULT '{}',
+	distribute_by text[] DEFAULT NULL, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_create_namespace' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_create_namespace(text, text[], text[], text[], name) IS
+	'creates a namespace; key and columns are given as "name type"';
+
+CREATE FUNCTION doris_drop_namespace(name text, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_drop_namespace' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_drop_namespace(text, name) IS 'drops a namespace with all its rows';
+
+CREATE FUNCTION doris_route(namespace text, VARIADIC key text[],
+	OUT vnode int, OUT group_id int, OUT owner text) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_route' LANGUAGE C VOLATILE ROWS 2;
+COMMENT ON FUNCTION doris_route(text, text[]) IS 'where the row with this key lives: its vnode and each group''s owner';
+
+/* ---- privileges ---- */
+
+REVOKE ALL ON SCHEMA doris FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA doris FROM PUBLIC;
+
+GRANT SELECT ON doris_nodes, doris_vnodes, doris_namespaces, doris_plans, doris_events TO PUBLIC;
+
+REVOKE ALL ON FUNCTION doris_create_cluster(int, int) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_add_node(text, text, text, int) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_create_namespace(text, text[], text[], text[], name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_drop_namespace(text, name) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION doris_create_cluster(int, int) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_add_node(text, text, text, int) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_create_namespace(text, text[], text[], text[], name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_drop_namespace(text, name) TO doris_admin;
+
+GRANT USAGE ON SCHEMA doris TO doris_admin;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA doris TO doris_admin;
+GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA doris TO doris_admin;
