@@ -1,0 +1,105 @@
+/*
+ * codec.h: what the codec*.c files share.
+ *
+ * How each kind is stored is a format: rows on disk outlive the release that wrote them, so the encoding of a
+ * kind never changes. See the table in codec.c.
+ */
+#ifndef DORIS_CODEC_H
+#define DORIS_CODEC_H
+
+#include "doris_fdw.h"
+
+#include <sys/socket.h>
+
+#include "utils/inet.h"
+
+typedef enum CodecKind
+{
+	CODEC_BOOL,
+	CODEC_CHAR, /* "char" */
+	CODEC_INT2,
+	CODEC_INT4, /* and date */
+	CODEC_INT8, /* and time, timestamps, money */
+	CODEC_OID,
+	CODEC_FLOAT4,
+	CODEC_FLOAT8,
+	CODEC_UUID,
+	CODEC_MACADDR,
+	CODEC_MACADDR8,
+	CODEC_TEXT, /* and varchar */
+	CODEC_BPCHAR,
+	CODEC_NAME,
+	CODEC_BYTEA,
+	CODEC_ENUM,
+	CODEC_NUMERIC,
+	CODEC_TIMETZ,
+	CODEC_INTERVAL,
+	CODEC_INET, /* and cidr */
+	CODEC_ARRAY,
+	CODEC_COMPOSITE,
+	CODEC_BINARY /* by the type's own send and receive functions */
+} CodecKind;
+
+/* What codec_nested.c keeps for an array (one element codec) or a composite (one for each attribute). */
+typedef struct CodecParts
+{
+	int n;
+	ColumnCodec *codecs;
+	Oid element; /* arrays: the element type, a domain as such */
+	int16 typlen;
+	bool typbyval;
+	char typalign;
+	TupleDesc tupdesc; /* composites */
+} CodecParts;
+
+/* Raises XX001: the stored bytes are no value of the type. */
+extern void codec_malformed(const ColumnCodec *c) pg_attribute_noreturn();
+
+/* Big-endian integers: memcmp orders them as unsigned numbers. */
+static inline void codec_put_be(StringInfo out, uint64 v, int width)
+{
+	enlargeStringInfo(out, width);
+	for (int i = width - 1; i >= 0; i--)
+		out->data[out->len++] = (char) (v >> (8 * i));
+	out->data[out->len] = '\0';
+}
+
+static inline uint64 codec_get_be(const uint8 *data, int width)
+{
+	uint64 v = 0;
+
+	for (int i = 0; i < width; i++)
+		v = v << 8 | data[i];
+	return v;
+}
+
+extern void codec_put_varint(StringInfo out, uint64 v);
+
+/* Zero bytes as 00 FF, the end as 00 01: memcmp orders segments as it does the plain bytes. */
+extern void codec_put_escaped(StringInfo out, const void *data, size_t len);
+/* Into out, which has room for len bytes; returns the plain length, or -1 when malformed. */
+extern int codec_unescape(const uint8 *segment, size_t len, uint8 *out);
+
+/*
+ * codec_numeric.c. The memcomparable form is canonical (equal numerics, whatever their scale, give the
+ * same bytes) and delimits itself; the display scale is told apart.
+ */
+extern void numeric_put_ordered(Datum d, StringInfo out, uint16 *dscale);
+/* Length of the ordered form that data begins with; 0 when malformed. */
+extern size_t numeric_ordered_length(const uint8 *data, size_t len);
+/* dscale < 0: as few decimals as the number needs. len is the ordered form's exact length. */
+extern Datum numeric_get_ordered(const ColumnCodec *c, const uint8 *data, size_t len, int dscale);
+/* The scale that the modifier gives to every value; -1 when there is no modifier. */
+extern int numeric_typmod_dscale(int32 typmod);
+
+/* codec_net.c: inet and cidr, a fixed 34 bytes that order as network_cmp does. */
+#define CODEC_INET_WIDTH 34
+extern void inet_put_ordered(inet *addr, StringInfo out);
+extern Datum inet_get_ordered(const ColumnCodec *c, const uint8 *data, bool is_cidr);
+
+/* codec_nested.c */
+extern void nested_init(ColumnCodec *c, Oid element, MemoryContext context);
+extern void nested_put(ColumnCodec *c, Datum d, StringInfo out);
+extern Datum nested_get(ColumnCodec *c, const uint8 *data, size_t len);
+
+#endif
