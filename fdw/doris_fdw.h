@@ -148,7 +148,7 @@ typedef struct DorisTable
  * longer fits the table) and prepares the codecs. The result is shared and read-only, and lives as long
  * as the current memory context.
  */
-extern DorisTable *table_open(Relation rel, DorisClient *client);
+extern DorisTable *doris_table_open(Relation rel, DorisClient *client); /* not table_open: the backend exports that */
 /* Encodes the key from datums by attnum - 1; error 23502 for a NULL key column. route_len: bytes of the route prefix. */
 extern void table_put_key(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out, size_t *route_len);
 /* Encodes a prefix of nsegments key columns given in key order. */
@@ -167,29 +167,7 @@ extern uint16 *table_projection(DorisTable *t, const Bitmapset *wanted, uint32 *
 /* "(id, part)=(7, x)" for messages, from the encoded key. */
 extern char *table_key_text(DorisTable *t, DorisBytes key);
 
-/* ---- buffer.c: a transaction's writes, before they are staged ---- */
-/*
- * For each (server connection, namespace): rows by key, each with what it was when first touched (base version, or absent) and
- * what it is now. Savepoints undo. Over doris_write_buffer the rows spill to a temporary file.
- */
-typedef struct BufferedRow
-{
-	bool deleted;
-	DorisVersion base; /* none: INSERT of a key that was absent */
-	bool was_absent;
-	DorisBytes key;
-	size_t route_len;
-	DorisBytes value;
-} BufferedRow;
-
-typedef struct WriteBuffer WriteBuffer; /* one per (connection, namespace id) */
-
-extern WriteBuffer *buffer_get(DorisClient *client, DorisTable *t);		/* made when absent */
-extern WriteBuffer *buffer_find(DorisClient *client, uint32 ns);	/* NULL: nothing written */
-extern bool buffer_lookup(WriteBuffer *b, DorisBytes key, BufferedRow *out);
-extern void buffer_insert(WriteBuffer *b, DorisBytes key, size_t route_len, DorisVersion tombstone, DorisBytes value);
-extern void buffer_update(WriteBuffer *b, DorisBytes key, size_t route_len, DorisVersion base, DorisBytes value);
-extern void buffer_delete(WriteBuffer *b, DorisBytes key, size_t route_len, DorisVersion base);
+/* ---- buffer.c: a transaction's writes, before they are staged: see executor.h ---- */
 extern bool buffer_any(void); /* has this transaction written to any foreign table? */
 
 /* ---- namespace.c, functions.c: see doris_fdw--1.0.sql ---- */
