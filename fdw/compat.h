@@ -44,4 +44,9 @@ compat_create_wait_event_set(int nevents)
 #endif
 }
 
+/* 14 has no way to reserve a prefix, but warns of unknown settings under it */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
 #endif

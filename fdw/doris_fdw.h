@@ -20,7 +20,10 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+/* some of PostgreSQL's headers (libpq/pqcomm.h) have a type of this name */
+#define MsgType DorisMsgType
 #include "doris.h"
+#undef MsgType
 #include "filter.h"
 #include "row.h"
 
@@ -47,6 +50,8 @@ extern void doris_ereport(const DorisError *err, const char *ns, DorisBytes key)
 extern DorisClient *connection_get(Oid serverid, Oid userid);
 /* After a transaction: delivers FINISH messages, drops what is invalid. From xact.c. */
 extern void connection_end_transaction(void);
+/* Raises what went wrong inside the wait callback, which itself must not; else returns. From error.c. */
+extern void connection_rethrow(void);
 /* The only server of this wrapper in the database or, when there are several, the one named doris. */
 extern Oid connection_default_server(void);
 
@@ -149,6 +154,8 @@ typedef struct DorisTable
  * as the current memory context.
  */
 extern DorisTable *doris_table_open(Relation rel, DorisClient *client); /* not table_open: the backend exports that */
+/* What is kept of all tables is looked up anew at their next doris_table_open. From connection.c. */
+extern void table_forget(void);
 /* Encodes the key from datums by attnum - 1; error 23502 for a NULL key column. route_len: bytes of the route prefix. */
 extern void table_put_key(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out, size_t *route_len);
 /* Encodes a prefix of nsegments key columns given in key order. */
