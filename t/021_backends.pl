@@ -1,0 +1,85 @@
+# PostgreSQL backends are killed (SIGKILL) in the middle of commits: afterwards each transaction is there whole or not at
+# all, an acknowledged one is there, and both groups hold the same. DORIS_SEED=n replays, DORIS_ROUNDS=n asks for more.
+#
+# A SIGKILLed backend makes PostgreSQL restart all of them: each round ends like a crash of the whole server.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use DorisCluster;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $seed = $ENV{DORIS_SEED} // int(rand(1 << 31));
+my $rounds = $ENV{DORIS_ROUNDS} // 15;
+diag("DORIS_SEED=$seed DORIS_ROUNDS=$rounds");
+my $cluster = DorisCluster->new;
+srand($seed);
+
+my $writers = 3;
+my $rows = 20;    # of a transaction, over as many vnodes
+$cluster->sql("CREATE FOREIGN TABLE backends_t (id int, txn int, v text) SERVER doris OPTIONS (key 'id');
+	CREATE FOREIGN TABLE backends_u (txn int, v text) SERVER doris OPTIONS (key 'txn');
+	CREATE FOREIGN TABLE backends_n (id int, n int) SERVER doris OPTIONS (key 'id');
+	INSERT INTO backends_n SELECT g, 0 FROM generate_series(1, $rows) g");
+
+my $txn = 0;
+my (%acknowledged, %sent);
+my $added = 0;    # acknowledged increments of all rows of backends_n
+my $maybe = 0;
+for my $round (1 .. $rounds)
+{
+	my @s = map { $cluster->session } 1 .. $writers + 1;
+	my @pids = map { $_->backend } @s;
+	my (@now, $victim);
+	# one transaction after the other in each session, until one of the backends is killed at a random moment
+	for my $i (0 .. $writers - 1)
+	{
+		my @batch = map { ++$txn } 1 .. 30;
+		$sent{$_} = 1 for @batch;
+		$s[$i]->send(join "\n", map {
+			"BEGIN; INSERT INTO backends_t SELECT $_ * 1000 + g, $_, 'row' FROM generate_series(1, $rows) g; INSERT INTO backends_u VALUES ($_, 'mark'); COMMIT; \\echo done $_"
+		} @batch);
+	}
+	$s[$writers]->send(join "\n", map { "UPDATE backends_n SET n = n + 1;" } 1 .. 30);
+	sleep(0.02 + rand(0.4));
+	kill 'KILL', $pids[ rand @pids ];
+	for my $i (0 .. $writers)
+	{
+		my $out = $s[$i]->finish(60);
+		# psql goes on after an error and would say done: only a COMMIT just before counts
+		$acknowledged{$1} = 1 while $out =~ /^COMMIT\ndone (\d+)$/mg;
+		next if $i < $writers;
+		$added += () = $out =~ /^UPDATE $rows$/mg;
+		$maybe++;
+	}
+	$_->close for @s;
+	$cluster->wait_for('PostgreSQL is back', 30, sub { $cluster->sql('SELECT 1') });
+}
+diag(keys(%acknowledged) . ' of ' . keys(%sent) . " transactions acknowledged in $rounds rounds");
+
+# What the dead left staged is settled by whoever meets it; a scan must not need luck for it.
+my $state = $cluster->sqlstate('SELECT count(*) FROM backends_t', 90);
+is($state, '', 'a scan settles what the dead left') or diag($cluster->{last});
+my %found;
+for (split /\n/, $cluster->sql("SELECT coalesce(a.txn, b.txn), a.n, b.txn IS NOT NULL
+	FROM (SELECT txn, count(*) AS n FROM backends_t GROUP BY txn) a FULL JOIN backends_u b ON a.txn = b.txn"))
+{
+	my ($id, $n, $mark) = split /\|/;
+	$found{$id} = 1;
+	fail("transaction $id has $n rows of $rows, mark $mark") if ($n || 0) != $rows || $mark ne 't';
+}
+ok(keys(%found) > 0, keys(%found) . ' transactions found, each whole');
+is(scalar(grep { !$found{$_} } keys %acknowledged), 0, 'every acknowledged transaction is there');
+my ($least, $most) = split /\|/, $cluster->sql('SELECT min(n), max(n) FROM backends_n');
+is($least, $most, 'updates of all rows were done on all or none');
+cmp_ok($least, '>=', $added, "at least the $added acknowledged updates were done");
+cmp_ok($least, '<=', $added + $maybe, "at most one more for each of $maybe rounds");
+
+# writers go on over what the dead left: they wait for its expiry and close it
+$cluster->wait_for('every row can be written', 90, sub {
+	$cluster->sqlstate("UPDATE backends_n SET n = -1; UPDATE backends_t SET v = 'touched'; UPDATE backends_u SET v = 'touched'", 60) eq '';
+});
+is($cluster->sql("SELECT count(*) FROM backends_t WHERE v <> 'touched'"), 0, 'every row can be written again');
+ok($cluster->digests_equal(30), 'both groups hold the same');
+done_testing();
