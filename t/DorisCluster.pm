@@ -9,7 +9,6 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp ();
-use IO::Socket::INET;
 use Time::HiRes qw(time sleep);
 use Test::More ();
 
@@ -17,22 +16,7 @@ our $root = abs_path(dirname(__FILE__) . '/..');
 our $tool = "$root/tools/local-cluster";
 my @open;    # clusters to take down at the end
 
-# A run of free ports, below the range that the kernel hands out by itself.
-sub free_ports
-{
-	my $need = shift;
-	for (1 .. 200)
-	{
-		my $base = 12000 + 50 * int(rand(380));
-		my @held = map {
-			IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $base + $_, Listen => 1)
-		} 0 .. $need - 1;
-		return $base unless grep { !defined } @held;
-	}
-	die "no run of $need free ports found";
-}
-
-# new(nodes => 2, groups => 2, log_nodes => 1, admins => 2, vnodes => 64, no_key => 0, clean => 1)
+# new(nodes => 2, groups => 2, log_nodes => 1, admins => 2, vnodes => 64, no_key => 0)
 sub new
 {
 	my ($class, %o) = @_;
@@ -43,7 +27,8 @@ sub new
 
 	chmod 0755, $self->{dir};
 	$self->{dir} .= '/cluster';
-	my @up = ('--port', free_ports(40), '--vnodes', $o{vnodes} // 64);
+	chomp(my $port = `perl $root/tools/free-port 40`);
+	my @up = ('--port', $port, '--vnodes', $o{vnodes} // 64);
 	for my $k (qw(nodes groups log_nodes admins))
 	{
 		(my $option = $k) =~ tr/_/-/;
@@ -53,10 +38,7 @@ sub new
 	push @open, $self;
 	my ($rc, $out) = $self->local('up', @up);
 	die "local-cluster up failed ($rc):\n$out" if $rc != 0;
-	for (split /\n/, ($self->local('env'))[1])
-	{
-		$ENV{$1} = $2 if /^export (PG\w+)=['"]?(.*?)['"]?$/;
-	}
+	$self->{env} = { map { /^export (PG\w+)=['"]?(.*?)['"]?;?$/ ? ($1 => $2) : () } split /\n/, ($self->local('env'))[1] };
 	my $server = $self->sql("SELECT array_to_string(srvoptions, ' ') FROM pg_foreign_server WHERE srvname = 'doris'");
 	($self->{hosts}) = $server =~ /hosts=(\S+)/;
 	($self->{key_file}) = $server =~ /key_file=(\S+)/;
@@ -109,10 +91,18 @@ sub start    { my $self = shift; $self->verb('start',    $_) for @_ }
 sub pause    { my $self = shift; $self->verb('pause',    $_) for @_ }
 sub continue { my $self = shift; $self->verb('continue', $_) for @_ }
 
+# psql speaks to this cluster (when there are several).
+sub use_psql
+{
+	my $self = shift;
+	$ENV{$_} = $self->{env}{$_} for keys %{ $self->{env} };
+}
+
 # One statement or script in a psql of its own; its output. Dies on an error.
 sub sql
 {
 	my ($self, $sql, $seconds) = @_;
+	$self->use_psql;
 	my ($rc, $out) = run($seconds // 60, 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', $sql);
 	die "psql failed ($rc) for: $sql\n$out" if $rc != 0;
 	chomp $out;
@@ -123,12 +113,13 @@ sub sql
 sub sqlstate
 {
 	my ($self, $sql, $seconds) = @_;
+	$self->use_psql;
 	my ($rc, $out) = run($seconds // 60, 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-c', $sql);
 	$self->{last} = $out;
 	return $rc == 0 ? '' : $rc == 124 ? 'hang' : $out =~ /(?:ERROR|FATAL|PANIC):\s+(\w{5}):/ ? $1 : "rc $rc: $out";
 }
 
-sub session { my ($self, @o) = @_; return DorisCluster::Session->new(@o) }
+sub session { my ($self, @o) = @_; $self->use_psql; return DorisCluster::Session->new(@o) }
 
 # build/dorisctl ARGS on this cluster; (exit code, output)
 sub ctl
