@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_collation.h"
 #include "storage/latch.h"
 #include "utils/lsyscache.h"
@@ -31,6 +32,18 @@ compat_collation_is_deterministic(Oid collation)
 {
 	return !OidIsValid(collation) || collation == DEFAULT_COLLATION_OID ||
 		   get_collation_isdeterministic(collation);
+}
+
+/* Is the column computed when it is read, and so not stored? */
+static inline bool
+compat_is_virtual(Form_pg_attribute att)
+{
+#if PG_VERSION_NUM >= 180000
+	return att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
+#else
+	(void) att;
+	return false;
+#endif
 }
 
 /* A set that lives as long as the backend. */
