@@ -8,6 +8,10 @@
 
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_collation.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_type.h"
 #include "storage/latch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -60,6 +64,53 @@ compat_create_wait_event_set(int nevents)
 /* 14 has no way to reserve a prefix, but warns of unknown settings under it */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* Up to 15, ALTER TABLE marks the commands that go to child tables by subtypes of their own. */
+static inline AlterTableType
+compat_alter_subtype(const AlterTableCmd *cmd)
+{
+#if PG_VERSION_NUM < 160000
+	if (cmd->subtype == AT_AddColumnRecurse)
+		return AT_AddColumn;
+	if (cmd->subtype == AT_DropColumnRecurse)
+		return AT_DropColumn;
+#endif
+	return cmd->subtype;
+}
+
+/* Raises an error for a text that is no type. */
+static inline void
+compat_parse_type(const char *text, Oid *type, int32 *typmod)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) parseTypeString(text, type, typmod, NULL);
+#else
+	parseTypeString(text, type, typmod, false);
+#endif
+}
+
+#if PG_VERSION_NUM < 150000
+/* As 15's: the function's rows go to a tuplestore in rsinfo. */
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+	TupleDesc desc;
+
+	(void) flags;
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) || !(rsinfo->allowedModes & SFRM_Materialize))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in context that cannot accept a set")));
+	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rsinfo->returnMode = SFRM_Materialize;
+	rsinfo->setResult = tuplestore_begin_heap(false, false, work_mem);
+	rsinfo->setDesc = CreateTupleDescCopy(desc);
+	MemoryContextSwitchTo(old);
+}
 #endif
 
 #endif
