@@ -113,4 +113,46 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
+/* ---- planner and executor ---- */
+#if PG_VERSION_NUM >= 150000
+#define compat_make_boolean(b) ((Node *) makeBoolean(b))
+#define compat_bool_val(node) boolVal(node)
+#else
+#define compat_make_boolean(b) ((Node *) makeInteger(b))
+#define compat_bool_val(node) (intVal(node) != 0)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define compat_estimate_array_length(root, node) estimate_array_length(root, node)
+#else
+#define compat_estimate_array_length(root, node) ((double) estimate_array_length(node))
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define compat_create_foreignscan_path(root, rel, rows, startup, total, outer, priv) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, priv)
+#elif PG_VERSION_NUM >= 170000
+#define compat_create_foreignscan_path(root, rel, rows, startup, total, outer, priv) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, priv)
+#else
+#define compat_create_foreignscan_path(root, rel, rows, startup, total, outer, priv) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, priv)
+#endif
+
+/* The role whose rights count for a scan and for a result relation; InvalidOid: the current one. */
+#if PG_VERSION_NUM >= 160000
+#define compat_scan_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
+#define compat_result_user(rri, estate) ExecGetResultRelCheckAsUser(rri, estate)
+#else
+#define compat_scan_user(node) \
+	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, (node)->ss.ps.state) \
+		 ->checkAsUser)
+#define compat_result_user(rri, estate) \
+	(exec_rt_fetch((rri)->ri_RangeTableIndex != 0 \
+					   ? (rri)->ri_RangeTableIndex \
+					   : (rri)->ri_RootResultRelInfo->ri_RangeTableIndex, \
+				   estate) \
+		 ->checkAsUser)
+#endif
+
 #endif
