@@ -1,0 +1,394 @@
+/*
+ * pulse.c: watching one node: heartbeats, the probe before a verdict, handing it topologies.
+ *
+ * Slow is not dead: silence counts only after `misses` heartbeats and a probe on a fresh connection. A killed process
+ * is quick all the same, because its connection breaks at once and a new one is refused.
+ * The verdict itself is the lead thread's: it is a new topology.
+ */
+#include "pulse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "version.h"
+
+Pulse *pulse_new(const TopoNode *node)
+{
+	Pulse *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->node = *node;
+	call_init(&p->beat);
+	call_init(&p->probe);
+	call_init(&p->put);
+	return p;
+}
+
+static void answer_waiters(Admin *a, Pulse *p, ReportVerdict verdict, const char *why)
+{
+	for (int i = 0; i < p->nwaiters; i++)
+		request_verdict(a, &p->waiters[i], verdict, why);
+	free(p->waiters);
+	p->waiters = NULL;
+	p->nwaiters = 0;
+}
+
+void pulse_reset(Admin *a, Pulse *p)
+{
+	call_drop(&p->beat);
+	call_drop(&p->probe);
+	call_drop(&p->put);
+	p->next_beat = p->next_probe = p->next_down = p->next_up = p->next_seen = p->next_put = 0;
+	p->misses = p->good = p->probe_tries = 0;
+	p->probing = p->down_asked = p->heard = p->alarmed = p->foreign_told = false;
+	p->epoch = 0;
+	answer_waiters(a, p, VERDICT_UNSURE, "this admin does not lead any more");
+}
+
+void pulse_free(Admin *a, Pulse *p)
+{
+	answer_waiters(a, p, VERDICT_UNSURE, "the node is not in the topology any more");
+	call_free(&p->beat);
+	call_free(&p->probe);
+	call_free(&p->put);
+	free(p);
+}
+
+bool pulse_busy(const Pulse *p)
+{
+	return p->probing || p->beat.state == CALL_CONNECTING || p->put.state == CALL_CONNECTING;
+}
+
+static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
+{
+	Heartbeat m = {0};
+
+	m.term = h->term;
+	m.epoch = h->topology->epoch;
+	memcpy(m.hash, h->topology->hash, DORIS_HASH_SIZE);
+	memcpy(m.cluster, h->topology->cluster, DORIS_UUID_SIZE);
+	m.node = p->node.id;
+	buf_reset(&h->beat_head);
+	heartbeat_encode(&h->beat_head, &m);
+	return call_start(h->admin, c, p->node.address, MSG_HEARTBEAT, &h->beat_head,
+					  h->admin->options.heartbeat_ms, err);
+}
+
+/* Rule *publish*: two histories of one epoch stop everything. */
+static void compare_epochs(Heart *h, Pulse *p, const NodeReport *r)
+{
+	Admin *a = h->admin;
+
+	if (r->epoch > h->topology->epoch && h->ask_next[0] == '\0')
+		snprintf(h->ask_next, sizeof(h->ask_next), "%s", p->node.address);
+	if (r->epoch == h->topology->epoch &&
+		memcmp(r->hash, h->topology->hash, DORIS_HASH_SIZE) != 0 && !p->alarmed)
+	{
+		Job *job = job_new(JOB_ALARM);
+
+		p->alarmed = true;
+		if (job == NULL)
+			return;
+		job->node = p->node.id;
+		snprintf(job->what, sizeof(job->what), "node \"%s\" has another topology of epoch %llu",
+				 p->node.name, (unsigned long long) r->epoch);
+		job_post(a, job);
+	}
+}
+
+static void post_node_job(Heart *h, const Pulse *p, JobKind kind, uint64_t incarnation)
+{
+	Job *job = job_new(kind);
+
+	if (job == NULL)
+		return;
+	job->node = p->node.id;
+	job->incarnation = incarnation;
+	job_post(h->admin, job);
+}
+
+/* The node has answered properly. report NULL: without a report (it is behind). */
+static void alive(Heart *h, Pulse *p, const NodeReport *report, uint64_t epoch, uint64_t now)
+{
+	p->misses = 0;
+	p->down_asked = false;
+	p->heard = true;
+	p->epoch = epoch;
+	if (report != NULL)
+	{
+		compare_epochs(h, p, report);
+		heart_keep_report(h, p->node.id, report);
+		if (report->incarnation != p->node.incarnation && now >= p->next_seen)
+		{
+			/* Its HELLO is perhaps on its way: give it the time. */
+			if (p->next_seen != 0)
+				post_node_job(h, p, JOB_SEEN, report->incarnation);
+			p->next_seen = now + PULSE_AGAIN_MS;
+		}
+		else if (report->incarnation == p->node.incarnation)
+			p->next_seen = 0;
+	}
+	if (p->node.condition != NODE_DOWN)
+	{
+		p->good = 0;
+		return;
+	}
+	p->good++;
+	if (p->good == 1)
+		p->next_beat = now + PULSE_TICK_MS;
+	else if (now >= p->next_up)
+	{
+		p->next_up = now + PULSE_AGAIN_MS;
+		post_node_job(h, p, JOB_UP, 0);
+	}
+}
+
+static void missed(Heart *h, Pulse *p, const char *why, bool refused)
+{
+	p->good = 0;
+	p->misses++;
+	admin_count(h->admin, COUNT_MISSED_HEARTBEATS);
+	/* A broken connection needs no patience: the probe tells a restart or a hiccup from a death. */
+	if (refused && p->misses < h->admin->options.misses)
+		p->misses = h->admin->options.misses;
+	snprintf(p->trouble, sizeof(p->trouble), "%.*s", (int) sizeof(p->trouble) - 1, why);
+}
+
+/* What a heartbeat's reply says: OK and filled, or why it does not count. */
+static DorisStatus read_beat(Heart *h, Pulse *p, DorisBytes body, NodeReport *report,
+							 bool *has_report, DorisError *err)
+{
+	DorisCursor c = cursor_of(body.data, body.len);
+	DorisStatus status = reply_read_status(&c, err);
+
+	*has_report = false;
+	if (status == DORIS_BEHIND)
+		return DORIS_OK; /* alive, and about to be handed our topology */
+	if (status == DORIS_OK)
+		status = node_report_decode(&c, report, err);
+	if (status != DORIS_OK)
+		return status;
+	if (memcmp(report->home, p->node.home, DORIS_UUID_SIZE) != 0)
+	{
+		if (!p->foreign_told)
+			admin_event(h->admin, "node_refused", p->node.name,
+						"another home answers at %s: its data is not there", p->node.address);
+		p->foreign_told = true;
+		return doris_error(err, DORIS_DENIED, "another home answers at %s", p->node.address);
+	}
+	for (char *b = report->build; *b != '\0'; b++)
+		if ((unsigned char) *b < ' ' || (unsigned char) *b > '~')
+			*b = '?';
+	p->foreign_told = false;
+	*has_report = true;
+	return DORIS_OK;
+}
+
+static void step_beat(Heart *h, Pulse *p, uint64_t now)
+{
+	Admin *a = h->admin;
+	DorisError err;
+	DorisStatus status;
+
+	if (p->beat.state == CALL_IDLE && call_lost(&p->beat))
+	{
+		call_drop(&p->beat);
+		if (p->node.condition == NODE_UP)
+			missed(h, p, "it dropped the connection", true);
+	}
+	if (p->beat.state == CALL_IDLE)
+	{
+		if (now < p->next_beat)
+			return;
+		p->next_beat = now + (uint64_t) a->options.heartbeat_ms;
+		admin_count(a, COUNT_HEARTBEATS);
+		status = send_heartbeat(h, p, &p->beat, &err);
+		if (status != DORIS_OK)
+			missed(h, p, err.message, false);
+	}
+	if (p->beat.state != CALL_IDLE)
+	{
+		Envelope e;
+		DorisBytes body;
+		NodeReport report;
+		bool has_report;
+
+		status = call_step(a, &p->beat, &e, &body, &err);
+		if (status == DORIS_TIMEOUT)
+			return;
+		if (status == DORIS_OK)
+			status = read_beat(h, p, body, &report, &has_report, &err);
+		if (status == DORIS_OK)
+			alive(h, p, has_report ? &report : NULL, has_report ? report.epoch : e.epoch, now);
+		else
+			missed(h, p, err.message, p->beat.refused);
+	}
+}
+
+/* The probe has failed: ask lead for the verdict. */
+static void ask_verdict(Heart *h, Pulse *p, uint64_t now)
+{
+	Admin *a = h->admin;
+	Job *job;
+
+	p->probing = false;
+	p->next_down = now + PULSE_AGAIN_MS;
+	if (!atomic_load(&a->database_up))
+	{
+		answer_waiters(a, p, VERDICT_UNSURE,
+					   "the node does not answer, but the admin database is away");
+		return;
+	}
+	job = job_new(JOB_DOWN);
+	if (job == NULL)
+		return;
+	job->node = p->node.id;
+	job->again = p->down_asked;
+	snprintf(job->what, sizeof(job->what), "%s", p->trouble);
+	job->waiters = p->waiters;
+	job->nwaiters = p->nwaiters;
+	p->waiters = NULL;
+	p->nwaiters = 0;
+	p->down_asked = true;
+	job_post(a, job);
+}
+
+static void probe_failed(Heart *h, Pulse *p, const char *why, bool refused, uint64_t now)
+{
+	bool patience = p->misses < h->admin->options.misses; /* only a client complains so far */
+
+	snprintf(p->trouble, sizeof(p->trouble), "%.*s", (int) sizeof(p->trouble) - 1, why);
+	p->probe_tries++;
+	if (p->probe_tries < (refused ? PULSE_REFUSED_TRIES : patience ? 2 : 1))
+		p->next_probe = now + (refused ? PULSE_REFUSED_PAUSE_MS : 0);
+	else
+		ask_verdict(h, p, now);
+}
+
+static void step_probe(Heart *h, Pulse *p, uint64_t now)
+{
+	Admin *a = h->admin;
+	DorisError err;
+	DorisStatus status;
+	Envelope e;
+	DorisBytes body;
+	NodeReport report;
+	bool has_report;
+
+	if (!p->probing)
+	{
+		bool suspect = p->node.condition == NODE_UP && p->misses >= a->options.misses;
+
+		if ((!suspect && p->nwaiters == 0) || now < p->next_down)
+			return;
+		p->probing = true;
+		p->probe_tries = 0;
+		p->next_probe = now;
+	}
+	if (p->probe.state == CALL_IDLE)
+	{
+		if (now < p->next_probe)
+			return;
+		call_drop(&p->probe); /* a fresh channel, whatever became of the last */
+		admin_count(a, COUNT_PROBES);
+		status = send_heartbeat(h, p, &p->probe, &err);
+		if (status != DORIS_OK)
+		{
+			probe_failed(h, p, err.message, false, now);
+			return;
+		}
+	}
+	status = call_step(a, &p->probe, &e, &body, &err);
+	if (status == DORIS_TIMEOUT)
+		return;
+	if (status == DORIS_OK)
+		status = read_beat(h, p, body, &report, &has_report, &err);
+	if (status != DORIS_OK)
+	{
+		probe_failed(h, p, err.message, p->probe.refused, now);
+		return;
+	}
+	p->probing = false;
+	call_drop(&p->probe);
+	alive(h, p, has_report ? &report : NULL, has_report ? report.epoch : e.epoch, now);
+	answer_waiters(a, p, VERDICT_HEALTHY, "the admin reaches the node");
+}
+
+static void step_put(Heart *h, Pulse *p, uint64_t now)
+{
+	Admin *a = h->admin;
+	DorisError err;
+	DorisStatus status;
+	Envelope e;
+	DorisBytes body;
+
+	if (p->put.state == CALL_IDLE)
+	{
+		if (!p->heard || p->epoch >= h->topology->epoch || now < p->next_put ||
+			(p->node.condition == NODE_DOWN && p->good == 0))
+			return;
+		p->putting = h->topology->epoch;
+		p->next_put = now + (uint64_t) a->options.heartbeat_ms;
+		status = call_start(a, &p->put, p->node.address, MSG_TOPOLOGY_PUT, &h->put_body,
+							PULSE_PUT_MS, &err);
+		if (status != DORIS_OK)
+		{
+			log_write(LOG_WARNING, "cannot hand node \"%s\" the topology: %s", p->node.name,
+					  err.message);
+			return;
+		}
+	}
+	status = call_step(a, &p->put, &e, &body, &err);
+	if (status == DORIS_TIMEOUT)
+		return;
+	if (status == DORIS_OK)
+	{
+		DorisCursor c = cursor_of(body.data, body.len);
+
+		status = reply_read_status(&c, &err);
+	}
+	if (status == DORIS_OK)
+	{
+		if (p->putting > p->epoch)
+			p->epoch = p->putting;
+		p->next_put = 0;
+	}
+	else
+		log_write(LOG_DEBUG, "node \"%s\" did not take epoch %llu: %s", p->node.name,
+				  (unsigned long long) p->putting, err.message);
+}
+
+void pulse_step(Heart *h, Pulse *p, uint64_t now)
+{
+	if (p->node.condition == NODE_DEAD || uuid_is_zero(p->node.home))
+	{
+		answer_waiters(h->admin, p, VERDICT_FAILED, "the node is no member of the cluster");
+		return;
+	}
+	step_beat(h, p, now);
+	step_probe(h, p, now);
+	step_put(h, p, now);
+}
+
+void pulse_report(Heart *h, Pulse *p, Request *r)
+{
+	Request *list;
+
+	if (p->node.condition != NODE_UP)
+	{
+		request_verdict(h->admin, r, VERDICT_FAILED, "the node is judged failed");
+		return;
+	}
+	list = p->nwaiters < ADMIN_MAX_WAITERS
+			   ? realloc(p->waiters, ((size_t) p->nwaiters + 1) * sizeof(*list))
+			   : NULL;
+	if (list == NULL)
+	{
+		request_verdict(h->admin, r, VERDICT_UNSURE, "too many reports about the node are waiting");
+		return;
+	}
+	p->waiters = list;
+	p->waiters[p->nwaiters++] = *r;
+}
