@@ -403,10 +403,6 @@ static CodecKind kind_of(Oid type, Oid *element)
 		case INETOID:
 		case CIDROID:
 			return CODEC_INET;
-		case INT2VECTOROID:
-		case OIDVECTOROID:
-			/* never without dimensions, which the array codec would lose */
-			return CODEC_BINARY;
 		default:
 			break;
 	}

@@ -11,9 +11,11 @@
 #include "codec.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -134,6 +136,11 @@ static Datum array_get(ColumnCodec *c, const uint8 *data, size_t len)
 	}
 	/* raises an error when the dimensions overflow */
 	n = ArrayGetNItems((int) ndim, dims);
+	/* these two are never without dimensions */
+	if (n == 0 && c->type == INT2VECTOROID)
+		return PointerGetDatum(buildint2vector(NULL, 0));
+	if (n == 0 && c->type == OIDVECTOROID)
+		return PointerGetDatum(buildoidvector(NULL, 0));
 	if ((size_t) n > cursor_left(&in))
 		codec_malformed(c);
 	elements = palloc(sizeof(Datum) * Max(n, 1));

@@ -112,7 +112,7 @@ size_t numeric_ordered_length(const uint8 *data, size_t len)
 	for (size_t at = 3; at + 2 <= len; at += 2)
 	{
 		if (codec_get_be(data + at, 2) == end)
-			return at + 2;
+			return at > 3 ? at + 2 : 0;
 	}
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
@@ -199,6 +200,8 @@ static void connections_at_exit(int code, Datum arg)
 
 	(void) code;
 	(void) arg;
+	/* what a transaction in progress still has open belongs to the clients: it goes before them */
+	AbortOutOfAnyTransaction();
 	hash_seq_init(&seq, connections);
 	while ((conn = hash_seq_search(&seq)) != NULL)
 		connection_close(conn);
