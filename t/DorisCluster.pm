@@ -251,7 +251,8 @@ sub finish
 	my ($self, $seconds) = @_;
 	my $until = time + ($seconds // 60);
 	my $select = IO::Select->new($self->{out});
-	while ($self->{buffer} !~ s/^(.*?)\Q$self->{mark}\E\n//s)
+	my $at;
+	while (($at = index $self->{buffer}, "$self->{mark}\n") < 0)
 	{
 		die "no answer in " . ($seconds // 60) . " s\n" if !$select->can_read($until - time);
 		if (!sysread($self->{out}, $self->{buffer}, 65536, length $self->{buffer}))
@@ -263,7 +264,8 @@ sub finish
 			return $rest;
 		}
 	}
-	my $out = $1;
+	my $out = substr $self->{buffer}, 0, $at;
+	substr($self->{buffer}, 0, $at + 1 + length $self->{mark}) = '';
 	chomp $out;
 	return $out;
 }
