@@ -77,6 +77,11 @@ extern DorisServerOptions *options_server(Oid serverid);
 extern DorisTableOptions *options_table(Oid relid);
 /* column option column_name, else the attribute's name */
 extern const char *options_column_name(Oid relid, AttrNumber attnum);
+/*
+ * The namespace's name of the column that the option key or distribute_by calls `name`: its name there, else
+ * that in the table. NULL: the table has no such column.
+ */
+extern const char *options_resolve_column(Relation rel, const char *name);
 
 /* ---- codec.c: one column's datums as bytes ---- */
 typedef struct ColumnCodec

@@ -146,14 +146,18 @@ static NsDef *namespace_draft(Relation rel, DorisTableOptions *options)
 	}
 	foreach (lc, options->key)
 	{
-		NsColumn *column = draft_column(draft, lfirst(lc));
+		const char *name = options_resolve_column(rel, lfirst(lc));
+		NsColumn *column = name ? draft_column(draft, name) : NULL;
 		Form_pg_attribute att;
 
 		if (column == NULL)
 			ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
 					errmsg("key column \"%s\" of foreign table \"%s\" does not exist",
-						   (char *) lfirst(lc), RelationGetRelationName(rel)),
-					errhint("The option key names columns by their names in the namespace."));
+						   (char *) lfirst(lc), RelationGetRelationName(rel)));
+		if (column->key_position > 0)
+			ereport(ERROR, errcode(ERRCODE_DUPLICATE_COLUMN),
+					errmsg("key of foreign table \"%s\" has column \"%s\" twice",
+						   RelationGetRelationName(rel), name));
 		att = TupleDescAttr(desc, attnums[column - draft->columns] - 1);
 		namespace_describe_key(column, att->atttypid, att->atttypmod, att->attcollation,
 							   ++position);

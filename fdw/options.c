@@ -302,3 +302,24 @@ const char *options_column_name(Oid relid, AttrNumber attnum)
 	}
 	return get_attname(relid, attnum, false);
 }
+
+const char *options_resolve_column(Relation rel, const char *name)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	const char *local = NULL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *column;
+
+		if (att->attisdropped)
+			continue;
+		column = options_column_name(RelationGetRelid(rel), att->attnum);
+		if (strcmp(column, name) == 0)
+			return column;
+		if (strcmp(NameStr(att->attname), name) == 0)
+			local = column;
+	}
+	return local;
+}

@@ -191,7 +191,7 @@ static const char *match_columns(CachedTable *table, Relation rel)
 }
 
 /* Does the table's key option still say what the namespace's key is? */
-static const char *match_key(const DorisTable *t)
+static const char *match_key(const DorisTable *t, Relation rel)
 {
 	int nroute = t->options->distribute_by ? list_length(t->options->distribute_by) : t->nkey;
 
@@ -201,8 +201,9 @@ static const char *match_key(const DorisTable *t)
 	for (int i = 0; i < t->nkey; i++)
 	{
 		const char *name = nsdef_key_column(t->ns, i + 1)->name;
+		const char *ours = options_resolve_column(rel, list_nth(t->options->key, i));
 
-		if (strcmp(list_nth(t->options->key, i), name) != 0)
+		if (ours == NULL || strcmp(ours, name) != 0)
 			return psprintf("Key column %d is \"%s\" in the table and \"%s\" in the namespace.",
 							i + 1, (char *) list_nth(t->options->key, i), name);
 	}
@@ -253,7 +254,7 @@ static CachedTable *table_build(Relation rel, const NsDef *ns, const char **wron
 	t->key_attnums = palloc0(sizeof(AttrNumber) * t->nkey);
 	t->nids = ns->ncolumns > 0 ? ns->columns[ns->ncolumns - 1].id + 1 : 1;
 	t->attnum_of = palloc0(sizeof(AttrNumber) * t->nids);
-	*wrong = match_key(t);
+	*wrong = match_key(t, rel);
 	if (*wrong == NULL)
 		*wrong = match_columns(table, rel);
 	if (*wrong == NULL)
