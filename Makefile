@@ -153,7 +153,7 @@ $(BUILD)/unit/%.o: OWN_CPPFLAGS += -Iunit -Inode -Iadmin -Ictl
 
 units: $(UNIT_TESTS)
 unit: units ## build and run the unit tests
-	@tools/run-units $(UNIT_TESTS)
+	@BUILD='$(BUILD)' PG_CONFIG='$(PG_CONFIG)' tools/run-units $(UNIT_TESTS) $(wildcard unit/*/run)
 
 # ---- fuzzers: clang's libFuzzer over the decoders ----
 FUZZ_CC ?= clang
