@@ -143,6 +143,8 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #if PG_VERSION_NUM >= 160000
 #define compat_scan_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
 #define compat_result_user(rri, estate) ExecGetResultRelCheckAsUser(rri, estate)
+#define compat_rte_user(root, rte) \
+	getRTEPermissionInfo((root)->parse->rteperminfos, rte)->checkAsUser
 #else
 #define compat_scan_user(node) \
 	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, (node)->ss.ps.state) \
@@ -153,6 +155,7 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 					   : (rri)->ri_RootResultRelInfo->ri_RangeTableIndex, \
 				   estate) \
 		 ->checkAsUser)
+#define compat_rte_user(root, rte) ((rte)->checkAsUser)
 #endif
 
 #endif

@@ -1,0 +1,226 @@
+/*
+ * executor.h: what the planner's and the executor's files of the extension share among themselves.
+ *
+ * plan.c chooses how a foreign table is read and writes it down in fdw_private (enum ScanPrivate); shippable.c
+ * says which conditions a node can judge; scan.c reads, modify.c writes into buffer.c, whose rows live in
+ * spill.c's log; xact.c hands the buffers to libdoris when the transaction commits.
+ */
+#ifndef DORIS_EXECUTOR_H
+#define DORIS_EXECUTOR_H
+
+#include "doris_fdw.h"
+
+#include "access/xact.h"
+#include "commands/explain.h"
+#include "foreign/fdwapi.h"
+#include "lib/ilist.h"
+#include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
+
+/* ---- shippable.c: conditions ---- */
+/* "column op other", where other does not look at the table: all that keys, ranges and filters are made of. */
+typedef struct ShipCompare
+{
+	AttrNumber attnum;
+	int strategy;	/* BTEqualStrategyNumber ..., or SHIP_NOT_EQUAL */
+	bool array;		/* = ANY (other), or <> ALL (other) */
+	Expr *other;	/* not to be changed */
+	Oid other_type; /* int2, int4 or int8 when it differs from the column's own; else InvalidOid */
+} ShipCompare;
+
+#define SHIP_NOT_EQUAL 100
+
+extern bool ship_compare(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause,
+						 ShipCompare *out);
+
+/*
+ * A filter as the plan keeps it: a flat integer list of steps in postfix order, SHIP_STEP_INTS a step
+ * (operation, attnum, index into exprs, other_type), and the expressions that give its constants when it runs.
+ */
+#define SHIP_STEP_INTS 4
+typedef struct ShipFilter
+{
+	List *steps;
+	List *exprs;
+} ShipFilter;
+
+/* Appends the clause to the filter, ANDed to what is there; false and nothing appended when it must be judged here. */
+extern bool ship_filter_add(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause,
+							ShipFilter *f);
+
+typedef enum ShipResult
+{
+	SHIP_FILTER,   /* out holds the program; empty: everything passes */
+	SHIP_NO_ROWS,  /* it cannot be true: nothing to read */
+	SHIP_TOO_LARGE /* too large for a message: judge the rows here */
+} ShipResult;
+/* Builds the program (palloc'ed) from the values of the filter's expressions. */
+extern ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values,
+									const bool *nulls, DorisBytes *out);
+/* Brings an integer to the column's type: 0; -1, 1: it is below, above all of that type. */
+extern int ship_coerce(Oid from, Oid to, Datum *d);
+
+/* ---- plan.c ---- */
+typedef enum DorisAccess
+{
+	ACCESS_SCAN = 1, /* every vnode */
+	ACCESS_RANGE,	 /* a prefix of the key and perhaps bounds: one vnode when the prefix routes */
+	ACCESS_POINT,	 /* one key */
+	ACCESS_MULTI	 /* keys from arrays */
+} DorisAccess;
+
+/* ForeignScan.fdw_private */
+enum ScanPrivate
+{
+	SCAN_ACCESS, /* Integer: DorisAccess */
+	SCAN_KEYS, /* for each bound key column in order an integer list: index into fdw_exprs, is an array, other_type */
+	SCAN_BOUNDS, /* integer lists likewise: index, strategy, other_type: of the column after the bound ones */
+	SCAN_FILTER, /* integer list: the steps, see ShipFilter */
+	SCAN_NKEY_QUALS, /* Integer: so many of fdw_recheck_quals are upheld by keys and bounds, the others by the filter */
+	SCAN_WANTED,	   /* integer list: attnums to fetch; a 0 means all */
+	SCAN_RECHECK,	   /* integer list: attnums that fdw_recheck_quals need beyond these */
+	SCAN_WITH_VERSION, /* Boolean: system columns (the row's version) are asked for */
+	SCAN_NAMESPACE	   /* String: for EXPLAIN */
+};
+
+extern void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
+extern void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
+extern ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
+							  List *tlist, List *clauses, Plan *outer);
+/* Rows and bytes as the nodes count them, remembered for some seconds; false: could not ask. */
+extern bool plan_estimate(Oid serverid, DorisClient *client, const NsDef *ns, double *rows,
+						  double *bytes);
+
+/* ---- what a statement made libdoris do: for EXPLAIN ANALYZE ---- */
+typedef struct DorisWork
+{
+	uint32 n;
+	uint32 cap;
+	DorisNodeCounters *before; /* at work_begin */
+	uint32 nbefore;
+	DorisNodeCounters *sum; /* by node */
+} DorisWork;
+
+extern DorisWork *work_create(void);
+extern void work_begin(DorisWork *w, DorisClient *client); /* w NULL: nothing */
+extern void work_end(DorisWork *w, DorisClient *client);
+extern void work_explain(DorisWork *w, DorisClient *client, ExplainState *es);
+
+/* ---- handle.c: what a statement holds outside of PostgreSQL's memory ---- */
+struct DorisModify;
+/* Freed by the statement's end, or when the (sub)transaction in which it began ends without that. */
+typedef struct DorisHandle
+{
+	dlist_node node; /* in handles */
+	SubTransactionId subid;
+	DorisScan *scan;
+	DorisRows *rows;
+	struct DorisModify *modify; /* that may hold rows back; NULL for scans */
+} DorisHandle;
+
+extern dlist_head handles; /* newest first */
+extern DorisHandle *handle_create(void);
+extern void handle_clear(DorisHandle *h); /* closes scan and rows */
+extern void handle_free(DorisHandle *h);
+extern void handle_free_since(SubTransactionId subid);
+
+/* ---- scan.c ---- */
+extern void scan_begin(ForeignScanState *node, int eflags);
+extern TupleTableSlot *scan_iterate(ForeignScanState *node);
+extern void scan_rescan(ForeignScanState *node);
+extern void scan_end(ForeignScanState *node);
+extern DorisWork *scan_work(ForeignScanState *node, DorisClient **client);
+
+/* ---- buffer.c: a transaction's writes, before they are staged ---- */
+/*
+ * For each (server, namespace): rows by key, each with what it was when first touched (base version, or absent)
+ * and its states since. States carry the command that made them, so that a statement does not see its own writes, and the
+ * subtransaction, so that savepoints undo.
+ *
+ * Memory: 40 to 50 bytes a row, beyond which keys and values spill to a temporary file when they exceed doris_fdw.write_buffer.
+ */
+typedef struct BufferedRow
+{
+	bool deleted;
+	bool was_absent;   /* before this transaction */
+	DorisVersion base; /* the version read; was_absent: of the tombstone, or none */
+	DorisBytes key;
+	size_t route_len;
+	DorisBytes value;
+	CommandId cid; /* that made this state */
+} BufferedRow;
+
+typedef struct WriteBuffer WriteBuffer;
+
+#define BUFFER_NEWEST InvalidCommandId /* above all commands */
+
+/* Made when absent. Error 0A000 when the transaction has written to another server. */
+extern WriteBuffer *buffer_open(Relation rel, DorisClient *client, DorisTable *t);
+extern WriteBuffer *buffer_find(DorisTable *t); /* NULL: nothing written */
+/* Truncated by this transaction: there are no rows but those buffered. */
+extern bool buffer_truncated(const WriteBuffer *b);
+/* The row's newest state made before command `before`. Views live until the next call on any buffer. */
+extern bool buffer_lookup(WriteBuffer *b, DorisBytes key, CommandId before, BufferedRow *out);
+/* The next row in that sense after *pos (0 at first), deleted ones included. */
+extern bool buffer_next(WriteBuffer *b, uint32 *pos, CommandId before, BufferedRow *out);
+/*
+ * A row's new state. base and was_absent count only for a row that is not in the buffer. The newest
+ * state is replaced when the same command made it. subid: the subtransaction that writes; states must
+ * come in rising order of it, except that a subtransaction may go on after its children.
+ */
+extern void buffer_put(WriteBuffer *b, const BufferedRow *row, SubTransactionId subid);
+extern void buffer_truncate(Relation rel, DorisClient *client, DorisTable *t);
+extern void buffer_undo(SubTransactionId subid);
+/* Commits what is buffered; raises an error when it is not done, or not known to be. */
+extern void buffer_commit(void);
+extern void buffer_discard(void);
+
+/* ---- spill.c: an append-only log of records, in memory and beyond a limit in a temporary file ---- */
+typedef struct SpillLog SpillLog;
+typedef struct SpillPlace
+{
+	uint32 chunk;
+	uint32 offset;
+} SpillPlace;
+
+extern SpillLog *spill_create(MemoryContext context, Size limit);
+/* Room for a record of len bytes, to be filled before the next call. */
+extern uint8 *spill_append(SpillLog *log, Size len, SpillPlace *place);
+/* The record; valid until the next call. */
+extern const uint8 *spill_read(SpillLog *log, SpillPlace place);
+extern void spill_close(SpillLog *log);
+
+/* ---- modify.c ---- */
+extern void modify_add_targets(PlannerInfo *root, Index rti, RangeTblEntry *rte, Relation rel);
+extern List *modify_plan(PlannerInfo *root, ModifyTable *plan, Index rti, int subplan);
+extern void modify_begin(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, int subplan,
+						 int eflags);
+extern void modify_begin_insert(ModifyTableState *mt, ResultRelInfo *rri);
+extern TupleTableSlot *modify_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot,
+									 TupleTableSlot *plan_slot);
+extern TupleTableSlot **modify_batch_insert(EState *estate, ResultRelInfo *rri,
+											TupleTableSlot **slots, TupleTableSlot **plan_slots,
+											int *nslots);
+extern int modify_batch_size(ResultRelInfo *rri);
+extern TupleTableSlot *modify_update(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot,
+									 TupleTableSlot *plan_slot);
+extern TupleTableSlot *modify_delete(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot,
+									 TupleTableSlot *plan_slot);
+extern void modify_end(EState *estate, ResultRelInfo *rri);
+extern int modify_updatable(Relation rel);
+/* Rows that a COPY or a direct table holds back to send them together: before anything reads. */
+extern void modify_flush_all(void);
+extern DorisWork *modify_work(ResultRelInfo *rri, DorisClient **client);
+extern void modify_duplicate(DorisTable *t, DorisBytes key) pg_attribute_noreturn();
+
+/* ---- the others ---- */
+extern void xact_init(void);
+extern void explain_scan(ForeignScanState *node, ExplainState *es);
+extern void explain_modify(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, int subplan,
+						   ExplainState *es);
+extern void truncate_tables(List *rels, DropBehavior behavior, bool restart_seqs);
+extern bool analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *pages);
+
+#define EMPTY_BYTES ((DorisBytes){NULL, 0})
+
+#endif

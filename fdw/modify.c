@@ -1,0 +1,773 @@
+/*
+ * modify.c: INSERT, UPDATE, DELETE and COPY FROM.
+ *
+ * Rows go into the transaction's write buffer and to the cluster when it commits. An INSERT first looks at the
+ * keys, a whole batch in one round trip: a row that is there is a duplicate key now; one that comes in between is found at
+ * commit. UPDATE and DELETE take the row's old key and the version read from junk columns of the scan: the key columns, and
+ * the version in xmin, xmax and cmin (see scan.c).
+ *
+ * write_mode 'direct' sends rows in batches as plain writes instead: no conflicts, no ROLLBACK, visible at once. An INSERT
+ * checks for duplicates all the same.
+ *
+ * COPY and direct tables hold rows back until a batch is full, the statement ends or something reads (modify_flush_all).
+ *
+ * The cluster knows no constraints but its keys, so NOT NULL, CHECK and partition bounds are checked here.
+ */
+#include "executor.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/appendinfo.h"
+#include "utils/memutils.h"
+
+#define BATCH_BYTES (4 * 1024 * 1024) /* of keys and values gathered before they are looked up */
+#define ROW_COLUMN "doris_row"		  /* junk: the old row, for DELETE RETURNING */
+
+/* ModifyTable's fdw_private */
+enum ModifyPrivate
+{
+	MODIFY_DO_NOTHING /* Boolean: ON CONFLICT DO NOTHING */
+};
+
+/* A row gathered; its key and value are in DorisModify.bytes. */
+typedef struct NewRow
+{
+	Size at;
+	Size key_len;
+	Size route_len;
+	Size value_len;
+	WriteKind kind; /* INSERT; direct: also PUT, DELETE */
+	bool skip;		/* ON CONFLICT DO NOTHING, or a second change of the same row */
+} NewRow;
+
+typedef struct DorisModify
+{
+	Relation rel;
+	DorisClient *client;
+	DorisTable *table;
+	WriteBuffer *buffer; /* NULL until the first write */
+	DorisHandle *handle;
+	CommandId cid;
+	SubTransactionId subid;
+	bool direct;
+	bool do_nothing;
+	bool hold_back; /* ExecForeignInsert may keep rows for a batch */
+	int batch_size;
+	AttrNumber *key_junk; /* UPDATE, DELETE: by key position - 1 */
+	AttrNumber version_junk[3];
+	AttrNumber row_junk; /* 0: none */
+	MemoryContext context;
+	MemoryContext scratch; /* of one row or flush */
+	DorisWork *work;	   /* EXPLAIN ANALYZE only */
+
+	NewRow *rows; /* gathered */
+	int nrows;
+	int cap;
+	StringInfoData bytes;
+	TupleTableSlot **done; /* batch inserts: the slots whose rows went in */
+	int done_cap;
+} DorisModify;
+
+int modify_updatable(Relation rel)
+{
+	return (1 << CMD_INSERT) | (1 << CMD_UPDATE) | (1 << CMD_DELETE);
+}
+
+void modify_duplicate(DorisTable *t, DorisBytes key)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("duplicate key value violates unique key of namespace \"%s\"", t->ns->name),
+			 errdetail("Key %s already exists.", table_key_text(t, key))));
+}
+
+/* ---- planning ---- */
+
+static const struct
+{
+	AttrNumber attnum;
+	Oid type;
+	const char *name;
+} version_columns[3] = {{MinTransactionIdAttributeNumber, XIDOID, "doris_xmin"},
+						{MaxTransactionIdAttributeNumber, XIDOID, "doris_xmax"},
+						{MinCommandIdAttributeNumber, CIDOID, "doris_cmin"}};
+
+/* Partitions share a junk column when theirs is the same in all respects; so the name says them all. */
+static char *key_column_name(Form_pg_attribute att)
+{
+	return psprintf("doris_key_%d_%u_%d_%u", att->attnum, att->atttypid, att->atttypmod,
+					att->attcollation);
+}
+
+void modify_add_targets(PlannerInfo *root, Index rti, RangeTblEntry *rte, Relation rel)
+{
+	Oid userid = compat_rte_user(root, rte);
+	DorisTable *t =
+		doris_table_open(rel, connection_get(GetForeignTable(RelationGetRelid(rel))->serverid,
+											 OidIsValid(userid) ? userid : GetUserId()));
+
+	for (int i = 0; i < t->nkey; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), t->key_attnums[i] - 1);
+
+		add_row_identity_var(
+			root, makeVar(rti, att->attnum, att->atttypid, att->atttypmod, att->attcollation, 0),
+			rti, key_column_name(att));
+	}
+	for (int i = 0; i < 3; i++)
+		add_row_identity_var(
+			root,
+			makeVar(rti, version_columns[i].attnum, version_columns[i].type, -1, InvalidOid, 0),
+			rti, version_columns[i].name);
+	if (root->parse->commandType == CMD_DELETE && root->parse->returningList != NIL)
+		add_row_identity_var(root, makeVar(rti, InvalidAttrNumber, RECORDOID, -1, InvalidOid, 0),
+							 rti, ROW_COLUMN);
+}
+
+List *modify_plan(PlannerInfo *root, ModifyTable *plan, Index rti, int subplan)
+{
+	/* core refuses ON CONFLICT with a target: it finds no index on a foreign table */
+	return list_make1(compat_make_boolean(plan->onConflictAction == ONCONFLICT_NOTHING));
+}
+
+/* ---- begin ---- */
+
+static DorisModify *modify_create(ModifyTableState *mt, ResultRelInfo *rri)
+{
+	EState *estate = mt->ps.state;
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	DorisModify *m = palloc0(sizeof(DorisModify));
+	Relation rel = rri->ri_RelationDesc;
+	Oid userid = compat_result_user(rri, estate);
+
+	m->rel = rel;
+	m->client = connection_get(GetForeignTable(RelationGetRelid(rel))->serverid,
+							   OidIsValid(userid) ? userid : GetUserId());
+	m->table = doris_table_open(rel, m->client);
+	m->direct = m->table->options->direct;
+	m->batch_size = m->table->options->batch_size;
+	/* COPY has no plan, and has not said which command it is */
+	m->cid = mt->ps.plan ? estate->es_output_cid : GetCurrentCommandId(true);
+	m->subid = GetCurrentSubTransactionId();
+	m->context = estate->es_query_cxt;
+	m->scratch =
+		AllocSetContextCreate(estate->es_query_cxt, "doris modify", ALLOCSET_DEFAULT_SIZES);
+	initStringInfo(&m->bytes);
+	if (mt->ps.instrument != NULL)
+		m->work = work_create();
+	m->handle = handle_create();
+	m->handle->modify = m;
+	rri->ri_FdwState = m;
+	MemoryContextSwitchTo(old);
+	return m;
+}
+
+void modify_begin(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, int subplan,
+				  int eflags)
+{
+	DorisModify *m;
+	List *targets;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	m = modify_create(mt, rri);
+	m->do_nothing = compat_bool_val(list_nth(fdw_private, MODIFY_DO_NOTHING));
+	if (mt->operation == CMD_INSERT)
+		return;
+	targets = outerPlanState(mt)->plan->targetlist;
+	m->key_junk = MemoryContextAlloc(m->context, m->table->nkey * sizeof(AttrNumber));
+	for (int i = 0; i < m->table->nkey; i++)
+	{
+		char *name =
+			key_column_name(TupleDescAttr(RelationGetDescr(m->rel), m->table->key_attnums[i] - 1));
+
+		m->key_junk[i] = ExecFindJunkAttributeInTlist(targets, name);
+		if (!AttributeNumberIsValid(m->key_junk[i]))
+			elog(ERROR, "could not find junk column \"%s\"", name);
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		m->version_junk[i] = ExecFindJunkAttributeInTlist(targets, version_columns[i].name);
+		if (!AttributeNumberIsValid(m->version_junk[i]))
+			elog(ERROR, "could not find junk column \"%s\"", version_columns[i].name);
+	}
+	m->row_junk = ExecFindJunkAttributeInTlist(targets, ROW_COLUMN);
+}
+
+void modify_begin_insert(ModifyTableState *mt, ResultRelInfo *rri)
+{
+	ModifyTable *plan = (ModifyTable *) mt->ps.plan;
+	Relation rel = rri->ri_RelationDesc;
+	DorisModify *m;
+
+	/* a partition that this UPDATE also scans: commands do not see their own rows, so one state serves both */
+	if (rri->ri_FdwState != NULL)
+		return;
+	m = modify_create(mt, rri);
+	m->do_nothing = plan != NULL && plan->onConflictAction == ONCONFLICT_NOTHING;
+	m->hold_back =
+		plan == NULL && (rel->trigdesc == NULL || (!rel->trigdesc->trig_insert_before_row &&
+												   !rel->trigdesc->trig_insert_after_row));
+}
+
+int modify_batch_size(ResultRelInfo *rri)
+{
+	DorisModify *m = rri->ri_FdwState;
+
+	/* a trigger or RETURNING wants each row done before the next one */
+	if (rri->ri_projectReturning != NULL || rri->ri_WithCheckOptions != NIL ||
+		(rri->ri_TrigDesc &&
+		 (rri->ri_TrigDesc->trig_insert_before_row || rri->ri_TrigDesc->trig_insert_after_row)))
+		return 1;
+	return m != NULL ? m->batch_size
+					 : options_table(RelationGetRelid(rri->ri_RelationDesc))->batch_size;
+}
+
+DorisWork *modify_work(ResultRelInfo *rri, DorisClient **client)
+{
+	DorisModify *m = rri->ri_FdwState;
+
+	if (m == NULL)
+		return NULL;
+	*client = m->client;
+	return m->work;
+}
+
+/* ---- gathering rows and sending them on ---- */
+
+static DorisBytes row_key(const DorisModify *m, const NewRow *r)
+{
+	return (DorisBytes){(const uint8 *) m->bytes.data + r->at, r->key_len};
+}
+
+static DorisBytes row_value(const DorisModify *m, const NewRow *r)
+{
+	return (DorisBytes){(const uint8 *) m->bytes.data + r->at + r->key_len, r->value_len};
+}
+
+static NewRow *gather_slot(DorisModify *m)
+{
+	if (m->nrows == m->cap)
+	{
+		int cap = m->cap ? m->cap * 2 : 16;
+
+		m->rows = m->rows ? repalloc(m->rows, cap * sizeof(NewRow))
+						  : MemoryContextAlloc(m->context, cap * sizeof(NewRow));
+		m->cap = cap;
+	}
+	memset(&m->rows[m->nrows], 0, sizeof(NewRow));
+	return &m->rows[m->nrows];
+}
+
+static void gather(DorisModify *m, WriteKind kind, DorisBytes key, Size route_len, DorisBytes value)
+{
+	NewRow *r = gather_slot(m);
+
+	r->at = m->bytes.len;
+	r->kind = kind;
+	r->key_len = key.len;
+	r->route_len = route_len;
+	r->value_len = value.len;
+	appendBinaryStringInfo(&m->bytes, (const char *) key.data, (int) key.len);
+	if (value.len > 0)
+		appendBinaryStringInfo(&m->bytes, (const char *) value.data, (int) value.len);
+	m->nrows++;
+}
+
+/* Encodes a row straight into the gathered bytes. */
+static void gather_insert(DorisModify *m, const Datum *values, const bool *nulls)
+{
+	NewRow *r = gather_slot(m);
+	size_t route_len;
+	Size at = m->bytes.len;
+	MemoryContext old = MemoryContextSwitchTo(m->scratch);
+
+	table_put_key(m->table, values, nulls, &m->bytes, &route_len);
+	r->at = at;
+	r->kind = WRITE_INSERT;
+	r->key_len = m->bytes.len - at;
+	r->route_len = route_len;
+	table_put_value(m->table, values, nulls, &m->bytes);
+	r->value_len = m->bytes.len - at - r->key_len;
+	m->nrows++;
+	MemoryContextSwitchTo(old);
+}
+
+/* Looks at keys in the cluster: found and version only. Into the handle's rows. */
+static const DorisRow *look_at_keys(DorisModify *m, const DorisBytes *keys, uint32 n)
+{
+	DorisError err = {0};
+	DorisStatus status;
+	uint32_t got;
+	const DorisRow *rows;
+
+	handle_clear(m->handle);
+	work_begin(m->work, m->client);
+	status = doris_get(m->client, m->table->ns, keys, n, NULL, 0, true, &m->handle->rows, &err);
+	work_end(m->work, m->client);
+	if (status != DORIS_OK)
+		doris_ereport(&err, m->table->ns->name, n == 1 ? keys[0] : EMPTY_BYTES);
+	rows = doris_rows(m->handle->rows, &got);
+	Assert(got == n);
+	return rows;
+}
+
+static void conflict(DorisModify *m, NewRow *r)
+{
+	if (!m->do_nothing)
+		modify_duplicate(m->table, row_key(m, r));
+	r->skip = true;
+}
+
+static WriteBuffer *buffer_of(DorisModify *m)
+{
+	if (m->buffer == NULL)
+		m->buffer = buffer_open(m->rel, m->client, m->table);
+	return m->buffer;
+}
+
+static void flush_buffered(DorisModify *m)
+{
+	WriteBuffer *b = buffer_of(m);
+	DorisBytes *ask = palloc(m->nrows * sizeof(DorisBytes));
+	int *answer = palloc(m->nrows * sizeof(int));
+	const DorisRow *found = NULL;
+	uint32 nask = 0;
+	BufferedRow own;
+
+	for (int i = 0; i < m->nrows; i++)
+	{
+		DorisBytes key = row_key(m, &m->rows[i]);
+
+		answer[i] = -1;
+		if (!buffer_truncated(b) && !buffer_lookup(b, key, BUFFER_NEWEST, &own))
+		{
+			answer[i] = (int) nask;
+			ask[nask++] = key;
+		}
+	}
+	if (nask > 0)
+		found = look_at_keys(m, ask, nask);
+	for (int i = 0; i < m->nrows; i++)
+	{
+		NewRow *r = &m->rows[i];
+		const DorisRow *there = answer[i] >= 0 ? &found[answer[i]] : NULL;
+		BufferedRow row = {.was_absent = true,
+						   .key = row_key(m, r),
+						   .route_len = r->route_len,
+						   .value = row_value(m, r),
+						   .cid = m->cid};
+
+		/* look again: the batch itself may hold a key twice */
+		if (buffer_lookup(b, row.key, BUFFER_NEWEST, &own) ? !own.deleted : there && there->found)
+			conflict(m, r);
+		else
+		{
+			if (there != NULL)
+				row.base = there->version;
+			buffer_put(b, &row, m->subid);
+		}
+	}
+}
+
+static DorisModify *sorted; /* qsort has no argument */
+
+static int compare_rows(const void *a, const void *b)
+{
+	int x = *(const int *) a;
+	int y = *(const int *) b;
+	int c = bytes_compare(row_key(sorted, &sorted->rows[x]), row_key(sorted, &sorted->rows[y]));
+
+	return c != 0 ? c : x - y;
+}
+
+static void flush_direct(DorisModify *m)
+{
+	int *order = palloc(m->nrows * sizeof(int));
+	DorisBytes *ask = palloc(m->nrows * sizeof(DorisBytes));
+	DorisWrite *writes = palloc(m->nrows * sizeof(DorisWrite));
+	DorisError err = {0};
+	DorisStatus status;
+	uint32 nask = 0;
+	uint32 n = 0;
+
+	/* a key at most once in a batch: the first change of a row stands, a second INSERT is a duplicate */
+	for (int i = 0; i < m->nrows; i++)
+		order[i] = i;
+	sorted = m;
+	qsort(order, m->nrows, sizeof(int), compare_rows);
+	for (int i = 1; i < m->nrows; i++)
+	{
+		NewRow *r = &m->rows[order[i]];
+
+		if (bytes_compare(row_key(m, &m->rows[order[i - 1]]), row_key(m, r)) != 0)
+			continue;
+		if (r->kind == WRITE_INSERT)
+			conflict(m, r);
+		r->skip = true;
+	}
+
+	for (int i = 0; i < m->nrows; i++)
+		if (!m->rows[i].skip && m->rows[i].kind == WRITE_INSERT)
+			ask[nask++] = row_key(m, &m->rows[i]);
+	if (nask > 0)
+	{
+		const DorisRow *found = look_at_keys(m, ask, nask);
+
+		nask = 0;
+		for (int i = 0; i < m->nrows; i++)
+			if (!m->rows[i].skip && m->rows[i].kind == WRITE_INSERT && found[nask++].found)
+				conflict(m, &m->rows[i]);
+	}
+	for (int i = 0; i < m->nrows; i++)
+	{
+		NewRow *r = &m->rows[i];
+
+		if (r->skip)
+			continue;
+		writes[n].ns = m->table->ns->id;
+		writes[n].kind = r->kind == WRITE_DELETE ? WRITE_DELETE : WRITE_PUT;
+		writes[n].key = row_key(m, r);
+		writes[n].route = (DorisBytes){writes[n].key.data, r->route_len};
+		writes[n].base = (DorisVersion){0, 0};
+		writes[n].value = row_value(m, r);
+		n++;
+	}
+	if (n == 0)
+		return;
+	work_begin(m->work, m->client);
+	status = doris_apply(m->client, writes, n, &err);
+	work_end(m->work, m->client);
+	if (status != DORIS_OK)
+		doris_ereport(&err, m->table->ns->name, n == 1 ? writes[0].key : EMPTY_BYTES);
+}
+
+/* Sends on what is gathered; afterwards rows[].skip tells which were left out. */
+static void flush(DorisModify *m)
+{
+	MemoryContext old;
+
+	if (m->nrows == 0)
+		return;
+	old = MemoryContextSwitchTo(m->scratch);
+	if (m->direct)
+		flush_direct(m);
+	else
+		flush_buffered(m);
+	handle_clear(m->handle);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(m->scratch);
+	m->nrows = 0;
+	if (m->bytes.maxlen > 2 * BATCH_BYTES)
+	{
+		old = MemoryContextSwitchTo(m->context);
+		pfree(m->bytes.data);
+		initStringInfo(&m->bytes);
+		MemoryContextSwitchTo(old);
+	}
+	else
+		resetStringInfo(&m->bytes);
+}
+
+void modify_flush_all(void)
+{
+	dlist_iter it;
+
+	dlist_foreach(it, &handles)
+	{
+		DorisHandle *h = dlist_container(DorisHandle, node, it.cur);
+
+		if (h->modify != NULL)
+			flush(h->modify);
+	}
+}
+
+static bool is_full(const DorisModify *m)
+{
+	return m->nrows >= m->batch_size || m->bytes.len >= BATCH_BYTES;
+}
+
+/* ---- the rows of a statement ---- */
+
+static void check_constraints(DorisModify *m, EState *estate, ResultRelInfo *rri,
+							  TupleTableSlot *slot)
+{
+	if (m->rel->rd_att->constr != NULL)
+		ExecConstraints(rri, slot, estate);
+	if (m->rel->rd_rel->relispartition)
+		(void) ExecPartitionCheck(rri, slot, estate, true);
+}
+
+TupleTableSlot *modify_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot,
+							  TupleTableSlot *plan_slot)
+{
+	DorisModify *m = rri->ri_FdwState;
+
+	check_constraints(m, estate, rri, slot);
+	slot_getallattrs(slot);
+	if (m->hold_back)
+	{
+		gather_insert(m, slot->tts_values, slot->tts_isnull);
+		if (is_full(m))
+			flush(m);
+		return slot;
+	}
+	flush(m);
+	gather_insert(m, slot->tts_values, slot->tts_isnull);
+	flush(m);
+	return m->rows[0].skip ? NULL : slot;
+}
+
+TupleTableSlot **modify_batch_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot **slots,
+									 TupleTableSlot **plan_slots, int *nslots)
+{
+	DorisModify *m = rri->ri_FdwState;
+	int ndone = 0;
+	int first = 0; /* the slot that the first gathered row came from */
+
+	flush(m);
+	if (*nslots > m->done_cap)
+	{
+		m->done = m->done ? repalloc(m->done, *nslots * sizeof(TupleTableSlot *))
+						  : MemoryContextAlloc(m->context, *nslots * sizeof(TupleTableSlot *));
+		m->done_cap = *nslots;
+	}
+	for (int i = 0; i < *nslots; i++)
+	{
+		check_constraints(m, estate, rri, slots[i]);
+		slot_getallattrs(slots[i]);
+		gather_insert(m, slots[i]->tts_values, slots[i]->tts_isnull);
+		if (i + 1 == *nslots || m->bytes.len >= BATCH_BYTES)
+		{
+			flush(m);
+			for (int j = first; j <= i; j++)
+				if (!m->rows[j - first].skip)
+					m->done[ndone++] = slots[j];
+			first = i + 1;
+		}
+	}
+	*nslots = ndone;
+	return m->done;
+}
+
+/* Key and version of the row that an UPDATE or DELETE is about. */
+static DorisBytes old_key(DorisModify *m, TupleTableSlot *plan_slot, Size *route_len,
+						  DorisVersion *version)
+{
+	Datum values[DORIS_MAX_KEY_COLUMNS];
+	StringInfoData b;
+	uint32 v[3];
+	bool isnull;
+
+	initStringInfo(&b);
+	*route_len = 0;
+	for (int i = 0; i < m->table->nkey; i++)
+	{
+		values[i] = ExecGetJunkAttribute(plan_slot, m->key_junk[i], &isnull);
+		if (isnull)
+			elog(ERROR, "a key column of the row to change is NULL");
+		codec_put_key(&m->table->columns[m->table->key_attnums[i] - 1].codec, values[i], &b);
+		if (i + 1 == m->table->nroute)
+			*route_len = b.len;
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		v[i] = DatumGetUInt32(ExecGetJunkAttribute(plan_slot, m->version_junk[i], &isnull));
+		if (isnull)
+			elog(ERROR, "the row to change has no version");
+	}
+	version->clock = (uint64) v[0] << 32 | v[1];
+	version->origin = v[2];
+	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
+}
+
+/*
+ * Is the row still the statement's to change? No, when this command has changed it before: it was joined more than once,
+ * and the first change stands, as in a local table. A trigger or function called by it must not have.
+ */
+static bool may_change(DorisModify *m, DorisBytes key)
+{
+	BufferedRow own;
+
+	if (!buffer_lookup(buffer_of(m), key, BUFFER_NEWEST, &own) || own.cid < m->cid)
+		return true;
+	if (own.cid > m->cid)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("row to be changed was already modified by an operation triggered by the "
+						"current command"),
+				 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate "
+						 "changes to other rows.")));
+	return false;
+}
+
+/* The whole old value, for a table that does not show all columns of its namespace. */
+static DorisBytes old_value(DorisModify *m, DorisBytes key)
+{
+	DorisError err = {0};
+	DorisStatus status;
+	BufferedRow own;
+	uint32_t n;
+	const DorisRow *rows;
+
+	if (!m->direct && buffer_lookup(buffer_of(m), key, BUFFER_NEWEST, &own))
+		return own.value;
+	handle_clear(m->handle);
+	work_begin(m->work, m->client);
+	status = doris_get(m->client, m->table->ns, &key, 1, NULL, 0, false, &m->handle->rows, &err);
+	work_end(m->work, m->client);
+	if (status != DORIS_OK)
+		doris_ereport(&err, m->table->ns->name, key);
+	rows = doris_rows(m->handle->rows, &n);
+	/* gone or changed since it was read: the commit finds out by the version */
+	return rows[0].found ? rows[0].value : EMPTY_BYTES;
+}
+
+/* Raises the error of a duplicate when the key is there. Returns a tombstone's version. */
+static DorisVersion check_absent(DorisModify *m, DorisBytes key)
+{
+	WriteBuffer *b = buffer_of(m);
+	DorisVersion version = {0, 0};
+	BufferedRow own;
+	const DorisRow *found;
+
+	if (buffer_lookup(b, key, BUFFER_NEWEST, &own))
+	{
+		if (!own.deleted)
+			modify_duplicate(m->table, key);
+		return version;
+	}
+	if (buffer_truncated(b))
+		return version;
+	found = look_at_keys(m, &key, 1);
+	if (found->found)
+		modify_duplicate(m->table, key);
+	return found->version;
+}
+
+TupleTableSlot *modify_update(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot,
+							  TupleTableSlot *plan_slot)
+{
+	DorisModify *m = rri->ri_FdwState;
+	MemoryContext old;
+	StringInfoData key;
+	StringInfoData value;
+	size_t route_len;
+	DorisVersion version;
+	Size was_route_len;
+	DorisBytes was;
+	bool same_key;
+	BufferedRow row = {0};
+
+	check_constraints(m, estate, rri, slot);
+	slot_getallattrs(slot);
+	if (!m->direct)
+		flush(m); /* rows routed here */
+	MemoryContextReset(m->scratch);
+	old = MemoryContextSwitchTo(m->scratch);
+	was = old_key(m, plan_slot, &was_route_len, &version);
+	if (!m->direct && !may_change(m, was))
+	{
+		MemoryContextSwitchTo(old);
+		return NULL;
+	}
+	initStringInfo(&key);
+	initStringInfo(&value);
+	table_put_key(m->table, slot->tts_values, slot->tts_isnull, &key, &route_len);
+	if (m->table->partial)
+		table_put_value_over(m->table, slot->tts_values, slot->tts_isnull, old_value(m, was),
+							 &value);
+	else
+		table_put_value(m->table, slot->tts_values, slot->tts_isnull, &value);
+	row.key = (DorisBytes){(const uint8 *) key.data, (size_t) key.len};
+	row.route_len = route_len;
+	row.value = (DorisBytes){(const uint8 *) value.data, (size_t) value.len};
+	row.cid = m->cid;
+	same_key = bytes_compare(row.key, was) == 0;
+
+	if (m->direct)
+	{
+		if (!same_key)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change the key of a row of table \"%s\" with write_mode 'direct'",
+						RelationGetRelationName(m->rel)),
+				 errhint("Delete the row and insert another, or set write_mode "
+						 "'transaction'.")));
+		gather(m, WRITE_PUT, row.key, row.route_len, row.value);
+		MemoryContextSwitchTo(old);
+		if (is_full(m))
+			flush(m);
+		return slot;
+	}
+	if (same_key)
+		row.base = version;
+	else
+	{
+		BufferedRow gone = {.deleted = true,
+							.base = version,
+							.key = was,
+							.route_len = was_route_len,
+							.cid = m->cid};
+
+		row.base = check_absent(m, row.key);
+		row.was_absent = true;
+		buffer_put(m->buffer, &gone, m->subid);
+	}
+	buffer_put(m->buffer, &row, m->subid);
+	MemoryContextSwitchTo(old);
+	return slot;
+}
+
+TupleTableSlot *modify_delete(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot,
+							  TupleTableSlot *plan_slot)
+{
+	DorisModify *m = rri->ri_FdwState;
+	BufferedRow row = {.deleted = true, .cid = m->cid};
+	MemoryContext old;
+	Size route_len;
+
+	if (!m->direct)
+		flush(m);
+	MemoryContextReset(m->scratch);
+	old = MemoryContextSwitchTo(m->scratch);
+	row.key = old_key(m, plan_slot, &route_len, &row.base);
+	row.route_len = route_len;
+	if (!m->direct && !may_change(m, row.key))
+	{
+		MemoryContextSwitchTo(old);
+		return NULL;
+	}
+	if (m->direct)
+		gather(m, WRITE_DELETE, row.key, row.route_len, EMPTY_BYTES);
+	else
+		buffer_put(m->buffer, &row, m->subid);
+	MemoryContextSwitchTo(old);
+	if (m->direct && is_full(m))
+		flush(m);
+	if (AttributeNumberIsValid(m->row_junk))
+	{
+		bool isnull;
+		Datum d = ExecGetJunkAttribute(plan_slot, m->row_junk, &isnull);
+
+		if (!isnull)
+			ExecStoreHeapTupleDatum(d, slot);
+	}
+	return slot;
+}
+
+void modify_end(EState *estate, ResultRelInfo *rri)
+{
+	DorisModify *m = rri->ri_FdwState;
+
+	/* a partition that an UPDATE both scans and routes rows to is ended twice */
+	if (m == NULL || m->handle == NULL)
+		return;
+	flush(m);
+	handle_free(m->handle);
+	m->handle = NULL;
+}

@@ -1,0 +1,496 @@
+/*
+ * plan.c: how a foreign table will be read.
+ *
+ * Three kinds of paths. A lookup (point or multi get), when every column of the key is bound by equality, or by = ANY, to
+ * something that does not look at this table: a constant, a run-time parameter, or in a parameterized path a
+ * column of another table. A range, when a prefix of the key is bound, or the column after it bounded: it reads one
+ * vnode if the prefix routes. Else a scan of all vnodes. What the nodes can judge beyond that goes to them as a filter.
+ *
+ * The access of a path is worked out again from its clauses when it becomes a plan: the same function over the same
+ * clauses gives the same answer.
+ *
+ * Assumptions behind the costs: a round trip costs as much as sending some hundred rows, a row sent costs ten times what
+ * a row costs that a node reads and passes over. An estimate of the rows comes from ANALYZE, else from the nodes' counters.
+ */
+#include "executor.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "utils/hsearch.h"
+#include "utils/selfuncs.h"
+#include "utils/timestamp.h"
+
+#define COST_ROUND_TRIP 10.0
+#define COST_ROW_SENT 0.1
+#define COST_ROW_READ 0.01
+#define COST_KEY 0.2 /* of a multi get beside its round trips */
+#define KEYS_PER_ROUND_TRIP 1000.0
+#define MAX_OUTER_SETS 12 /* sets of other tables tried for parameterized paths */
+#define ESTIMATE_MS 10000
+#define ROWS_UNKNOWN 1000.0 /* when nobody can say */
+
+/* RelOptInfo.fdw_private */
+typedef struct RelPlan
+{
+	DorisTable *table;
+	List *filter_rinfos; /* base restrictions that the nodes can judge */
+	double filter_selectivity;
+	QualCost local_cost; /* of the others */
+} RelPlan;
+
+/* How clauses bind a table's key. */
+typedef struct KeyPlan
+{
+	int nbound;	   /* leading key columns that are bound */
+	bool complete; /* all of them */
+	bool multi;	   /* some by an array */
+	RestrictInfo *rinfos[DORIS_MAX_KEY_COLUMNS];
+	ShipCompare bound[DORIS_MAX_KEY_COLUMNS];
+	int nbounds; /* not complete: bounds of the column after these */
+	RestrictInfo *bound_rinfos[2];
+	ShipCompare bounds[2]; /* a lower, an upper one in any order */
+} KeyPlan;
+
+/* ---- estimates ---- */
+
+typedef struct EstimateKey
+{
+	Oid serverid;
+	uint32 ns;
+} EstimateKey;
+
+typedef struct Estimate
+{
+	EstimateKey key;
+	TimestampTz at;
+	double rows;
+	double bytes;
+} Estimate;
+
+bool plan_estimate(Oid serverid, DorisClient *client, const NsDef *ns, double *rows, double *bytes)
+{
+	static HTAB *cache = NULL;
+	EstimateKey key = {serverid, ns->id};
+	TimestampTz now = GetCurrentTimestamp();
+	Estimate *e;
+	bool found;
+
+	if (cache == NULL)
+	{
+		HASHCTL ctl = {.keysize = sizeof(EstimateKey), .entrysize = sizeof(Estimate)};
+
+		cache = hash_create("doris estimates", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	e = hash_search(cache, &key, HASH_FIND, NULL);
+	if (e == NULL || TimestampDifferenceExceeds(e->at, now, ESTIMATE_MS))
+	{
+		uint64_t nrows;
+		uint64_t nbytes;
+		DorisError err = {0};
+		DorisStatus status = doris_estimate(client, ns, &nrows, &nbytes, &err);
+
+		if (status == DORIS_CANCELLED)
+			doris_ereport(&err, ns->name, EMPTY_BYTES);
+		if (status != DORIS_OK)
+			return false;
+		e = hash_search(cache, &key, HASH_ENTER, &found);
+		e->at = now;
+		e->rows = (double) nrows;
+		e->bytes = (double) nbytes;
+	}
+	*rows = e->rows;
+	*bytes = e->bytes;
+	return true;
+}
+
+/* ---- what binds the key ---- */
+
+static void match_keys(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, List *clauses,
+					   KeyPlan *kp)
+{
+	ListCell *lc;
+	int next;
+
+	memset(kp, 0, sizeof(*kp));
+	foreach (lc, clauses)
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+		ShipCompare cmp;
+		int pos;
+
+		if (ri->pseudoconstant || !ship_compare(root, t, rel->relid, ri->clause, &cmp) ||
+			cmp.strategy != BTEqualStrategyNumber)
+			continue;
+		pos = t->columns[cmp.attnum - 1].key_position;
+		if (pos == 0 || (kp->rinfos[pos - 1] != NULL && (cmp.array || !kp->bound[pos - 1].array)))
+			continue;
+		kp->rinfos[pos - 1] = ri;
+		kp->bound[pos - 1] = cmp;
+	}
+	kp->complete = true;
+	for (int i = 0; i < t->nkey; i++)
+	{
+		kp->complete &= kp->rinfos[i] != NULL;
+		kp->multi |= kp->rinfos[i] != NULL && kp->bound[i].array;
+	}
+	if (kp->complete)
+	{
+		kp->nbound = t->nkey;
+		return;
+	}
+
+	while (kp->rinfos[kp->nbound] != NULL && !kp->bound[kp->nbound].array)
+		kp->nbound++;
+	next = kp->nbound;
+	if (!t->columns[t->key_attnums[next] - 1].codec.key_ordered)
+		return;
+	foreach (lc, clauses)
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+		ShipCompare cmp;
+		bool lower;
+
+		if (ri->pseudoconstant || !ship_compare(root, t, rel->relid, ri->clause, &cmp) ||
+			t->columns[cmp.attnum - 1].key_position != next + 1 ||
+			cmp.strategy == BTEqualStrategyNumber || cmp.strategy == SHIP_NOT_EQUAL ||
+			kp->nbounds == 2)
+			continue;
+		lower =
+			cmp.strategy == BTGreaterStrategyNumber || cmp.strategy == BTGreaterEqualStrategyNumber;
+		if (kp->nbounds == 1 && lower == (kp->bounds[0].strategy == BTGreaterStrategyNumber ||
+										  kp->bounds[0].strategy == BTGreaterEqualStrategyNumber))
+			continue;
+		kp->bound_rinfos[kp->nbounds] = ri;
+		kp->bounds[kp->nbounds++] = cmp;
+	}
+}
+
+static DorisAccess access_of(const KeyPlan *kp)
+{
+	if (kp->complete)
+		return kp->multi ? ACCESS_MULTI : ACCESS_POINT;
+	return kp->nbound > 0 || kp->nbounds > 0 ? ACCESS_RANGE : ACCESS_SCAN;
+}
+
+/* The clauses that the keys and bounds of the access uphold. */
+static List *access_rinfos(const KeyPlan *kp)
+{
+	List *l = NIL;
+
+	for (int i = 0; i < kp->nbound; i++)
+		l = lappend(l, kp->rinfos[i]);
+	for (int i = 0; i < kp->nbounds; i++)
+		l = lappend(l, kp->bound_rinfos[i]);
+	return l;
+}
+
+/* How many keys the arrays of a multi get give, for planning. */
+static double access_keys(PlannerInfo *root, const KeyPlan *kp)
+{
+	double n = 1;
+
+	for (int i = 0; i < kp->nbound; i++)
+		if (kp->bound[i].array)
+			n *= compat_estimate_array_length(root, (Node *) kp->bound[i].other);
+	return n;
+}
+
+/* ---- GetForeignRelSize ---- */
+
+void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	RelPlan *p = palloc0(sizeof(RelPlan));
+	Oid userid = OidIsValid(rel->userid) ? rel->userid : GetUserId();
+	Relation r = relation_open(relid, NoLock);
+	DorisClient *client = connection_get(GetForeignTable(relid)->serverid, userid);
+	List *local = NIL;
+	KeyPlan kp;
+	ListCell *lc;
+
+	p->table = doris_table_open(r, client);
+	relation_close(r, NoLock);
+	rel->fdw_private = p;
+
+	foreach (lc, rel->baserestrictinfo)
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+		ShipFilter scratch = {NIL, NIL};
+
+		if (ship_filter_add(root, p->table, rel->relid, ri->clause, &scratch))
+			p->filter_rinfos = lappend(p->filter_rinfos, ri);
+		else
+			local = lappend(local, ri);
+	}
+	cost_qual_eval(&p->local_cost, local, root);
+
+	match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
+	if (rel->tuples < 0 || (rel->tuples == 0 && rel->pages == 0))
+	{
+		double rows = ROWS_UNKNOWN;
+		double bytes;
+
+		/* a lookup that needs no other plan needs no round trip to choose it */
+		if (!(kp.complete && bms_membership(root->all_baserels) == BMS_SINGLETON))
+			(void) plan_estimate(p->table->serverid, client, p->table->ns, &rows, &bytes);
+		rel->tuples = Max(rows, 1);
+	}
+	p->filter_selectivity =
+		clauselist_selectivity(root, p->filter_rinfos, rel->relid, JOIN_INNER, NULL);
+	set_baserel_size_estimates(root, rel);
+	if (kp.complete)
+		rel->rows = clamp_row_est(Min(rel->rows, access_keys(root, &kp)));
+	if (kp.complete && !kp.multi)
+		rel->rows = 1;
+}
+
+/* ---- GetForeignPaths ---- */
+
+static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
+							const KeyPlan *kp, Relids outer, double rows)
+{
+	RelPlan *p = rel->fdw_private;
+	Cost startup = COST_ROUND_TRIP + p->local_cost.startup;
+	Cost run;
+	double fetched;
+
+	switch (access)
+	{
+		case ACCESS_POINT:
+			fetched = 1;
+			run = 0;
+			break;
+		case ACCESS_MULTI:
+			fetched = access_keys(root, kp);
+			run = floor(fetched / KEYS_PER_ROUND_TRIP) * COST_ROUND_TRIP + fetched * COST_KEY;
+			break;
+		default:
+		{
+			double read = rel->tuples;
+
+			if (access == ACCESS_RANGE)
+				read = clamp_row_est(read * clauselist_selectivity(root, access_rinfos(kp),
+																   rel->relid, JOIN_INNER, NULL));
+			fetched = clamp_row_est(Min(read, rel->tuples * p->filter_selectivity));
+			/* a scan of all vnodes opens with a request to every node */
+			if (access == ACCESS_SCAN || kp->nbound < p->table->nroute)
+				startup += COST_ROUND_TRIP;
+			run = read * COST_ROW_READ + fetched * COST_ROW_SENT;
+			break;
+		}
+	}
+	run += fetched * (cpu_tuple_cost + p->local_cost.per_tuple);
+	add_path(rel,
+			 (Path *) compat_create_foreignscan_path(root, rel, rows, startup, startup + run, outer,
+													 list_make1(makeInteger((int) access))));
+}
+
+typedef struct MemberArg
+{
+	DorisTable *table;
+	AttrNumber attnum;
+} MemberArg;
+
+/* Is the equivalence member the key column? */
+static bool member_is_key(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+						  EquivalenceMember *em, void *arg)
+{
+	MemberArg *m = arg;
+	Expr *e = em->em_expr;
+
+	while (IsA(e, RelabelType))
+		e = ((RelabelType *) e)->arg;
+	return IsA(e, Var) && ((Var *) e)->varno == (int) rel->relid &&
+		   ((Var *) e)->varattno == m->attnum;
+}
+
+static List *add_outer_set(List *sets, RelOptInfo *rel, Relids relids)
+{
+	Relids outer = bms_difference(relids, rel->relids);
+	ListCell *lc;
+
+	if (bms_is_empty(outer) || list_length(sets) >= MAX_OUTER_SETS)
+		return sets;
+	foreach (lc, sets)
+		if (bms_equal(lfirst(lc), outer))
+			return sets;
+	return lappend(sets, outer);
+}
+
+/* Sets of other tables whose columns the key is compared with, and their unions two by two. */
+static List *outer_sets(PlannerInfo *root, RelOptInfo *rel, DorisTable *t)
+{
+	List *sets = NIL;
+	ListCell *lc;
+	int nsingle;
+
+	foreach (lc, rel->joininfo)
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+		ShipCompare cmp;
+
+		if (join_clause_is_movable_to(ri, rel) &&
+			ship_compare(root, t, rel->relid, ri->clause, &cmp) &&
+			cmp.strategy == BTEqualStrategyNumber && t->columns[cmp.attnum - 1].key_position > 0)
+			sets = add_outer_set(sets, rel, ri->clause_relids);
+	}
+	if (rel->has_eclass_joins)
+		for (int i = 0; i < t->nkey; i++)
+		{
+			MemberArg arg = {t, t->key_attnums[i]};
+			List *clauses = generate_implied_equalities_for_column(root, rel, member_is_key, &arg,
+																   rel->lateral_referencers);
+
+			foreach (lc, clauses)
+			{
+				RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+				ShipCompare cmp;
+
+				if (join_clause_is_movable_to(ri, rel) &&
+					ship_compare(root, t, rel->relid, ri->clause, &cmp))
+					sets = add_outer_set(sets, rel, ri->clause_relids);
+			}
+		}
+	nsingle = list_length(sets);
+	if (t->nkey > 1)
+		for (int i = 0; i < nsingle; i++)
+			for (int j = i + 1; j < nsingle; j++)
+				sets = add_outer_set(sets, rel, bms_union(list_nth(sets, i), list_nth(sets, j)));
+	return sets;
+}
+
+void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	RelPlan *p = rel->fdw_private;
+	KeyPlan kp;
+	ListCell *lc;
+
+	match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
+	if (access_of(&kp) != ACCESS_SCAN)
+		add_access_path(root, rel, access_of(&kp), &kp, rel->lateral_relids, rel->rows);
+	if (!kp.complete || kp.multi)
+		add_access_path(root, rel, ACCESS_SCAN, NULL, rel->lateral_relids, rel->rows);
+
+	foreach (lc, outer_sets(root, rel, p->table))
+	{
+		Relids outer = bms_union(lfirst(lc), rel->lateral_relids);
+		ParamPathInfo *info = get_baserel_parampathinfo(root, rel, outer);
+		double rows;
+
+		match_keys(root, rel, p->table, list_concat_copy(rel->baserestrictinfo, info->ppi_clauses),
+				   &kp);
+		if (!kp.complete && kp.nbound < p->table->nroute)
+			continue;
+		rows = kp.complete && !kp.multi ? 1 : clamp_row_est(info->ppi_rows);
+		info->ppi_rows = rows;
+		add_access_path(root, rel, access_of(&kp), &kp, outer, rows);
+	}
+}
+
+/* ---- GetForeignPlan ---- */
+
+static List *attnums_of(Bitmapset *attrs, DorisTable *t, bool *system)
+{
+	List *l = NIL;
+	int bit = -1;
+
+	while ((bit = bms_next_member(attrs, bit)) >= 0)
+	{
+		AttrNumber attnum = (AttrNumber) (bit + FirstLowInvalidHeapAttributeNumber);
+
+		if (attnum == 0)
+			l = lcons_int(0, l);
+		else if (attnum > 0 && t->columns[attnum - 1].id != 0)
+			l = lappend_int(l, attnum);
+		else if (attnum < 0 && attnum != TableOidAttributeNumber)
+			*system = true;
+	}
+	return l;
+}
+
+ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
+					   List *tlist, List *clauses, Plan *outer)
+{
+	RelPlan *p = rel->fdw_private;
+	DorisAccess access = (DorisAccess) intVal(linitial(path->fdw_private));
+	KeyPlan kp = {0};
+	List *key_rinfos = NIL;
+	ShipFilter f = {NIL, NIL};
+	List *keys = NIL;
+	List *bounds = NIL;
+	List *exprs = NIL;
+	List *recheck = NIL;
+	List *local = NIL;
+	Bitmapset *attrs = NULL;
+	Bitmapset *recheck_attrs = NULL;
+	List *wanted;
+	bool system = false;
+	bool ignored = false;
+	int nkey_quals;
+	ListCell *lc;
+
+	if (access != ACCESS_SCAN)
+	{
+		match_keys(root, rel, p->table, clauses, &kp);
+		if (access_of(&kp) != access)
+			elog(ERROR, "the clauses of a doris path bind its key otherwise than when it was made");
+		key_rinfos = access_rinfos(&kp);
+	}
+	foreach (lc, key_rinfos)
+		recheck = lappend(recheck, ((RestrictInfo *) lfirst(lc))->clause);
+	nkey_quals = list_length(recheck);
+
+	foreach (lc, clauses)
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+
+		if (ri->pseudoconstant || list_member_ptr(key_rinfos, ri))
+			continue;
+		if ((access == ACCESS_SCAN || access == ACCESS_RANGE) &&
+			ship_filter_add(root, p->table, rel->relid, ri->clause, &f))
+			recheck = lappend(recheck, ri->clause);
+		else
+			local = lappend(local, ri->clause);
+	}
+
+	/* the filter's expressions come first, so that its steps' indexes hold */
+	exprs = list_copy(f.exprs);
+	for (int i = 0; i < kp.nbound; i++)
+	{
+		keys = lappend(keys, list_make3_int(list_length(exprs), kp.bound[i].array,
+											(int) kp.bound[i].other_type));
+		exprs = lappend(exprs, kp.bound[i].other);
+	}
+	for (int i = 0; i < kp.nbounds; i++)
+	{
+		bounds = lappend(bounds, list_make3_int(list_length(exprs), kp.bounds[i].strategy,
+												(int) kp.bounds[i].other_type));
+		exprs = lappend(exprs, kp.bounds[i].other);
+	}
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &attrs);
+	pull_varattnos((Node *) local, rel->relid, &attrs);
+	pull_varattnos((Node *) recheck, rel->relid, &recheck_attrs);
+	wanted = attnums_of(attrs, p->table, &system);
+
+	return make_foreignscan(
+		tlist, local, rel->relid, exprs,
+		lappend(lappend(lappend(lappend(list_make5(makeInteger((int) access), keys, bounds, f.steps,
+												   makeInteger(nkey_quals)),
+										wanted),
+								attnums_of(recheck_attrs, p->table, &ignored)),
+						compat_make_boolean(system)),
+				makeString(pstrdup(p->table->ns->name))),
+		NIL, recheck, outer);
+}

@@ -1,0 +1,626 @@
+/*
+ * scan.c: reading a foreign table: lookups by key, ranges, scans, with the transaction's own writes merged in.
+ *
+ * A lookup asks the write buffer first, then the cluster for the keys that are not in it. A scan passes over the keys that are
+ * in the buffer and, when the cluster has no more, gives the buffered rows, judged here by all conditions. Both
+ * see the buffer as it was before their own command, so no statement meets its own writes.
+ *
+ * Rows that an UPDATE or DELETE will change carry the version read in their system columns: xmin and xmax are the two halves
+ * of its clock, cmin is its origin (see modify.c).
+ *
+ * SELECT FOR UPDATE takes no locks: that another transaction was faster is found out at commit.
+ */
+#include "executor.h"
+
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#define KEYS_PER_GET 1000 /* bounds what one multi get holds in memory */
+
+/* ---- the state of a scan ---- */
+
+/* What one key column may be: segments as encoded, without doubles. */
+typedef struct KeyColumn
+{
+	int n;
+	DorisBytes *segments;
+	int at; /* which one comes next */
+} KeyColumn;
+
+/* One key of the lookup in progress. */
+typedef struct LookupKey
+{
+	DorisBytes key;
+	bool buffered; /* the transaction has written it */
+	uint32 row;	   /* not buffered: index in the rows received */
+} LookupKey;
+
+typedef struct DorisScanState
+{
+	/* for the whole scan */
+	DorisTable *table;
+	DorisClient *client;
+	DorisHandle *handle;
+	DorisAccess access;
+	List *keys; /* SCAN_KEYS, SCAN_BOUNDS, SCAN_FILTER */
+	List *bounds;
+	List *steps;
+	List *exprs;	   /* ExprStates of fdw_exprs */
+	Bitmapset *wanted; /* NULL with wanted_all: every column */
+	bool wanted_all;
+	Bitmapset *wanted_recheck; /* and what the recheck quals look at */
+	bool with_version;
+	uint16 *columns;
+	uint32 ncolumns;
+	uint16 *columns_recheck;
+	uint32 ncolumns_recheck;
+	DorisWork *work; /* EXPLAIN ANALYZE only */
+
+	/* from one start or rescan to the next; in context */
+	MemoryContext context;
+	bool started;
+	bool done;		  /* no rows, or no more */
+	bool recheck_all; /* the filter was not sent: judge every row here */
+	WriteBuffer *buffer;
+	CommandId before; /* sees states older than this */
+	Datum *values;
+	bool *nulls;
+
+	/* lookups */
+	KeyColumn *key_columns;
+	bool more_keys;
+	MemoryContext batch; /* the keys of one get */
+	LookupKey *batch_keys;
+	int nbatch;
+	int at;
+
+	/* scans: first the cluster's rows, then the buffer's */
+	DorisScanSpec spec;
+	bool cluster_done;
+	uint32 buffer_pos;
+} DorisScanState;
+
+static Bitmapset *attnum_set(List *attnums, bool *all)
+{
+	Bitmapset *s = NULL;
+	ListCell *lc;
+
+	foreach (lc, attnums)
+	{
+		if (lfirst_int(lc) == 0)
+			*all = true;
+		else
+			s = bms_add_member(s, lfirst_int(lc));
+	}
+	return s;
+}
+
+void scan_begin(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	EState *estate = node->ss.ps.state;
+	Relation rel = node->ss.ss_currentRelation;
+	DorisScanState *s;
+	Oid userid;
+	static const uint16 none = 0;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	s = palloc0(sizeof(DorisScanState));
+	userid = compat_scan_user(node);
+	s->client = connection_get(GetForeignTable(RelationGetRelid(rel))->serverid,
+							   OidIsValid(userid) ? userid : GetUserId());
+	s->table = doris_table_open(rel, s->client);
+	s->access = (DorisAccess) intVal(list_nth(plan->fdw_private, SCAN_ACCESS));
+	s->keys = list_nth(plan->fdw_private, SCAN_KEYS);
+	s->bounds = list_nth(plan->fdw_private, SCAN_BOUNDS);
+	s->steps = list_nth(plan->fdw_private, SCAN_FILTER);
+	s->with_version = compat_bool_val(list_nth(plan->fdw_private, SCAN_WITH_VERSION));
+	s->wanted = attnum_set(list_nth(plan->fdw_private, SCAN_WANTED), &s->wanted_all);
+	s->wanted_recheck =
+		bms_union(s->wanted, attnum_set(list_nth(plan->fdw_private, SCAN_RECHECK), &s->wanted_all));
+	if (!s->wanted_all)
+	{
+		s->columns = table_projection(s->table, s->wanted, &s->ncolumns);
+		s->columns_recheck = table_projection(s->table, s->wanted_recheck, &s->ncolumns_recheck);
+		/* libdoris takes NULL for all columns */
+		if (s->ncolumns == 0)
+			s->columns = unconstify(uint16 *, &none);
+		if (s->ncolumns_recheck == 0)
+			s->columns_recheck = unconstify(uint16 *, &none);
+	}
+	s->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	s->before = estate->es_snapshot->curcid;
+	s->context = AllocSetContextCreate(estate->es_query_cxt, "doris scan", ALLOCSET_SMALL_SIZES);
+	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
+	if (node->ss.ps.instrument != NULL)
+		s->work = work_create();
+	s->handle = handle_create();
+	node->fdw_state = s;
+}
+
+DorisWork *scan_work(ForeignScanState *node, DorisClient **client)
+{
+	DorisScanState *s = node->fdw_state;
+
+	if (s == NULL)
+		return NULL;
+	*client = s->client;
+	return s->work;
+}
+
+void scan_rescan(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+
+	handle_clear(s->handle);
+	s->started = false;
+}
+
+void scan_end(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+
+	if (s != NULL)
+		handle_free(s->handle);
+}
+
+/* ---- a row into the slot ---- */
+
+/* The row as a heap tuple with the version in its system columns. */
+static void store_with_version(TupleTableSlot *slot, DorisVersion version)
+{
+	HeapTuple tuple =
+		heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+
+	HeapTupleHeaderSetXmin(tuple->t_data, (TransactionId) (version.clock >> 32));
+	HeapTupleHeaderSetXmax(tuple->t_data, (TransactionId) version.clock);
+	tuple->t_data->t_choice.t_heap.t_field3.t_cid = version.origin;
+	ItemPointerSetInvalid(&tuple->t_self);
+	ExecStoreHeapTuple(tuple, slot, false);
+}
+
+static TupleTableSlot *store_row(ForeignScanState *node, DorisBytes key, DorisBytes value,
+								 DorisVersion version, bool recheck)
+{
+	DorisScanState *s = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	Bitmapset *wanted = s->wanted_all ? NULL : recheck ? s->wanted_recheck : s->wanted;
+
+	ExecClearTuple(slot);
+	if (wanted == NULL && !s->wanted_all)
+		memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
+	else
+		table_get_row(s->table, key, value, wanted, slot->tts_values, slot->tts_isnull);
+	if (s->with_version)
+		store_with_version(slot, version);
+	else
+		ExecStoreVirtualTuple(slot);
+	return slot;
+}
+
+/* Do the conditions that were left to the nodes hold for the row in the slot? If not, the row is gone. */
+static bool recheck(ForeignScanState *node)
+{
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+
+	econtext->ecxt_scantuple = node->ss.ss_ScanTupleSlot;
+	if (ExecQual(node->fdw_recheck_quals, econtext))
+		return true;
+	ExecClearTuple(node->ss.ss_ScanTupleSlot);
+	ResetExprContext(econtext);
+	CHECK_FOR_INTERRUPTS();
+	return false;
+}
+
+/* ---- start ---- */
+
+static void evaluate(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+	int i = 0;
+	ListCell *lc;
+
+	s->values = palloc0(Max(list_length(s->exprs), 1) * sizeof(Datum));
+	s->nulls = palloc0(Max(list_length(s->exprs), 1) * sizeof(bool));
+	foreach (lc, s->exprs)
+	{
+		s->values[i] = ExecEvalExpr((ExprState *) lfirst(lc), econtext, &s->nulls[i]);
+		i++;
+	}
+}
+
+static DorisBytes segment_of(DorisColumn *col, Datum d)
+{
+	StringInfoData b;
+
+	initStringInfo(&b);
+	codec_put_key(&col->codec, d, &b);
+	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
+}
+
+static int compare_bytes(const void *a, const void *b)
+{
+	return bytes_compare(*(const DorisBytes *) a, *(const DorisBytes *) b);
+}
+
+/* What the key column may be; k->n is 0 when nothing can be equal (NULL, or out of the type's range). */
+static void key_column_values(DorisColumn *col, Datum d, bool isnull, bool array, Oid other_type,
+							  KeyColumn *k)
+{
+	ArrayType *a;
+	int16 typlen;
+	bool typbyval;
+	char typalign;
+	Datum *elements;
+	bool *nulls;
+	int n;
+
+	k->n = k->at = 0;
+	if (isnull)
+		return;
+	if (!array)
+	{
+		if (OidIsValid(other_type) && ship_coerce(other_type, col->codec.type, &d) != 0)
+			return;
+		k->segments = palloc(sizeof(DorisBytes));
+		k->segments[k->n++] = segment_of(col, d);
+		return;
+	}
+	a = DatumGetArrayTypeP(d);
+	get_typlenbyvalalign(ARR_ELEMTYPE(a), &typlen, &typbyval, &typalign);
+	deconstruct_array(a, ARR_ELEMTYPE(a), typlen, typbyval, typalign, &elements, &nulls, &n);
+	k->segments = palloc(Max(n, 1) * sizeof(DorisBytes));
+	for (int i = 0; i < n; i++)
+		if (!nulls[i] && (!OidIsValid(other_type) ||
+						  ship_coerce(other_type, col->codec.type, &elements[i]) == 0))
+			k->segments[k->n++] = segment_of(col, elements[i]);
+	qsort(k->segments, k->n, sizeof(DorisBytes), compare_bytes);
+	n = k->n;
+	k->n = 0;
+	for (int i = 0; i < n; i++)
+		if (k->n == 0 || bytes_compare(k->segments[k->n - 1], k->segments[i]) != 0)
+			k->segments[k->n++] = k->segments[i];
+}
+
+/* The values of the bound key columns; false: nothing can be found. */
+static bool start_keys(DorisScanState *s)
+{
+	int i = 0;
+	ListCell *lc;
+
+	s->key_columns = palloc0(Max(list_length(s->keys), 1) * sizeof(KeyColumn));
+	foreach (lc, s->keys)
+	{
+		List *l = lfirst(lc);
+		int index = linitial_int(l);
+
+		key_column_values(&s->table->columns[s->table->key_attnums[i] - 1], s->values[index],
+						  s->nulls[index], lsecond_int(l) != 0, (Oid) lthird_int(l),
+						  &s->key_columns[i]);
+		if (s->key_columns[i].n == 0)
+			return false;
+		i++;
+	}
+	return true;
+}
+
+/* The least byte string above all that begin with the prefix; empty: there is none. */
+static DorisBytes bytes_after(DorisBytes prefix)
+{
+	uint8 *b = palloc(Max(prefix.len, 1));
+	size_t n = prefix.len;
+
+	memcpy(b, prefix.data, prefix.len);
+	while (n > 0 && b[n - 1] == 0xFF)
+		n--;
+	if (n > 0)
+		b[n - 1]++;
+	return (DorisBytes){b, n};
+}
+
+static DorisBytes bytes_join(DorisBytes a, DorisBytes b)
+{
+	uint8 *p = palloc(Max(a.len + b.len, 1));
+
+	if (a.len > 0)
+		memcpy(p, a.data, a.len);
+	if (b.len > 0)
+		memcpy(p + a.len, b.data, b.len);
+	return (DorisBytes){p, a.len + b.len};
+}
+
+/* Low, high and route of a range; false: nothing can be found. */
+static bool start_range(DorisScanState *s)
+{
+	DorisBytes prefix = EMPTY_BYTES;
+	int nkeys = list_length(s->keys);
+	ListCell *lc;
+
+	if (!start_keys(s))
+		return false;
+	for (int i = 0; i < nkeys; i++)
+	{
+		prefix = bytes_join(prefix, s->key_columns[i].segments[0]);
+		if (i + 1 == s->table->nroute)
+			s->spec.route = prefix;
+	}
+	s->spec.low = prefix;
+	s->spec.high = bytes_after(prefix);
+	foreach (lc, s->bounds)
+	{
+		List *l = lfirst(lc);
+		DorisColumn *col = &s->table->columns[s->table->key_attnums[nkeys] - 1];
+		int index = linitial_int(l);
+		int strategy = lsecond_int(l);
+		Oid other_type = (Oid) lthird_int(l);
+		bool lower =
+			strategy == BTGreaterStrategyNumber || strategy == BTGreaterEqualStrategyNumber;
+		Datum d = s->values[index];
+		int fit = 0;
+		DorisBytes edge;
+
+		if (s->nulls[index])
+			return false;
+		if (OidIsValid(other_type))
+			fit = ship_coerce(other_type, col->codec.type, &d);
+		if (fit != 0)
+		{
+			if ((fit > 0) == lower)
+				return false;
+			continue; /* a bound outside the type bounds nothing */
+		}
+		edge = bytes_join(prefix, segment_of(col, d));
+		/* segments delimit themselves, so all keys with this one lie between edge and what comes after it */
+		if (strategy == BTGreaterStrategyNumber || strategy == BTLessEqualStrategyNumber)
+			edge = bytes_after(edge);
+		if (lower)
+			s->spec.low = edge;
+		else
+			s->spec.high = edge;
+	}
+	return s->spec.high.len == 0 || bytes_compare(s->spec.low, s->spec.high) < 0;
+}
+
+static void start_scan(DorisScanState *s)
+{
+	DorisError err = {0};
+	DorisStatus status;
+	int fetch = s->table->options->fetch_size;
+
+	switch (ship_filter_build(s->table, s->steps, s->values, s->nulls, &s->spec.filter))
+	{
+		case SHIP_NO_ROWS:
+			s->done = true;
+			return;
+		case SHIP_TOO_LARGE:
+			s->recheck_all = true;
+			break;
+		case SHIP_FILTER:
+			break;
+	}
+	if (s->buffer != NULL && buffer_truncated(s->buffer))
+	{
+		s->cluster_done = true;
+		return;
+	}
+	s->spec.ns = s->table->ns;
+	s->spec.columns = s->recheck_all ? s->columns_recheck : s->columns;
+	s->spec.ncolumns = s->recheck_all ? s->ncolumns_recheck : s->ncolumns;
+	s->spec.fetch_rows = (uint32) fetch;
+	work_begin(s->work, s->client);
+	status = doris_scan_open(s->client, &s->spec, &s->handle->scan, &err);
+	work_end(s->work, s->client);
+	if (status != DORIS_OK)
+		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+}
+
+static void start(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+	MemoryContext old;
+
+	modify_flush_all();
+	MemoryContextReset(s->batch);
+	MemoryContextReset(s->context);
+	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(s->context);
+	s->started = true;
+	s->done = s->recheck_all = s->cluster_done = false;
+	s->nbatch = s->at = 0;
+	s->buffer_pos = 0;
+	memset(&s->spec, 0, sizeof(s->spec));
+	s->buffer = buffer_find(s->table);
+	evaluate(node);
+	switch (s->access)
+	{
+		case ACCESS_POINT:
+		case ACCESS_MULTI:
+			s->more_keys = start_keys(s);
+			break;
+		case ACCESS_RANGE:
+			if (!start_range(s))
+				s->done = true;
+			else
+				start_scan(s);
+			break;
+		case ACCESS_SCAN:
+			start_scan(s);
+			break;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- lookups ---- */
+
+/* The next combination of the key columns' values. */
+static DorisBytes next_key(DorisScanState *s)
+{
+	int n = list_length(s->keys);
+	StringInfoData b;
+
+	initStringInfo(&b);
+	for (int i = 0; i < n; i++)
+	{
+		KeyColumn *k = &s->key_columns[i];
+
+		appendBinaryStringInfo(&b, (const char *) k->segments[k->at].data,
+							   (int) k->segments[k->at].len);
+	}
+	/* the last column turns fastest */
+	for (int i = n - 1; i >= 0; i--)
+	{
+		KeyColumn *k = &s->key_columns[i];
+
+		if (++k->at < k->n)
+			return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
+		k->at = 0;
+	}
+	s->more_keys = false;
+	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
+}
+
+/* Asks for the next keys, one get for all that the transaction has not written itself. */
+static void next_batch(DorisScanState *s)
+{
+	int cap = s->access == ACCESS_POINT ? 1 : KEYS_PER_GET;
+	DorisBytes *ask;
+	uint32 nask = 0;
+	MemoryContext old;
+
+	handle_clear(s->handle);
+	MemoryContextReset(s->batch);
+	old = MemoryContextSwitchTo(s->batch);
+	s->batch_keys = palloc(cap * sizeof(LookupKey));
+	ask = palloc(cap * sizeof(DorisBytes));
+	s->nbatch = s->at = 0;
+	while (s->more_keys && s->nbatch < cap)
+	{
+		LookupKey *k = &s->batch_keys[s->nbatch++];
+		BufferedRow row;
+
+		k->key = next_key(s);
+		k->buffered = s->buffer != NULL && (buffer_truncated(s->buffer) ||
+											buffer_lookup(s->buffer, k->key, s->before, &row));
+		if (!k->buffered)
+		{
+			k->row = nask;
+			ask[nask++] = k->key;
+		}
+	}
+	if (nask > 0)
+	{
+		DorisError err = {0};
+		DorisStatus status;
+
+		work_begin(s->work, s->client);
+		status = doris_get(s->client, s->table->ns, ask, nask, s->columns, s->ncolumns, false,
+						   &s->handle->rows, &err);
+		work_end(s->work, s->client);
+		if (status != DORIS_OK)
+			doris_ereport(&err, s->table->ns->name, nask == 1 ? ask[0] : EMPTY_BYTES);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static TupleTableSlot *iterate_lookup(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+
+	for (;;)
+	{
+		LookupKey *k;
+
+		if (s->at == s->nbatch)
+		{
+			if (!s->more_keys)
+				return NULL;
+			next_batch(s);
+			continue;
+		}
+		k = &s->batch_keys[s->at++];
+		if (k->buffered)
+		{
+			BufferedRow row;
+
+			if (buffer_lookup(s->buffer, k->key, s->before, &row) && !row.deleted)
+				return store_row(node, row.key, row.value, row.base, true);
+		}
+		else
+		{
+			uint32_t n;
+			const DorisRow *rows = doris_rows(s->handle->rows, &n);
+
+			Assert(k->row < n);
+			if (rows[k->row].found)
+				return store_row(node, k->key, rows[k->row].value, rows[k->row].version, false);
+		}
+	}
+}
+
+/* ---- ranges and scans ---- */
+
+static TupleTableSlot *iterate_scan(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+	BufferedRow own;
+
+	while (!s->cluster_done)
+	{
+		DorisRow row;
+		DorisError err;
+		DorisStatus status;
+
+		work_begin(s->work, s->client);
+		status = doris_scan_next(s->handle->scan, &row, &err);
+		work_end(s->work, s->client);
+		if (status == DORIS_NOT_FOUND)
+		{
+			s->cluster_done = true;
+			break;
+		}
+		if (status != DORIS_OK)
+			doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+		if (s->buffer != NULL && buffer_lookup(s->buffer, row.key, s->before, &own))
+		{
+			CHECK_FOR_INTERRUPTS();
+			continue;
+		}
+		(void) store_row(node, row.key, row.value, row.version, s->recheck_all);
+		if (!s->recheck_all || recheck(node))
+			return node->ss.ss_ScanTupleSlot;
+	}
+	while (s->buffer != NULL && buffer_next(s->buffer, &s->buffer_pos, s->before, &own))
+	{
+		if (own.deleted)
+			continue;
+		(void) store_row(node, own.key, own.value, own.base, true);
+		if (recheck(node))
+			return node->ss.ss_ScanTupleSlot;
+	}
+	return NULL;
+}
+
+TupleTableSlot *scan_iterate(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+	TupleTableSlot *slot = NULL;
+
+	if (!s->started)
+		start(node);
+	if (!s->done)
+		slot = s->access == ACCESS_POINT || s->access == ACCESS_MULTI ? iterate_lookup(node)
+																	  : iterate_scan(node);
+	if (slot == NULL)
+	{
+		s->done = true;
+		return ExecClearTuple(node->ss.ss_ScanTupleSlot);
+	}
+	return slot;
+}
