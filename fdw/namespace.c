@@ -172,17 +172,25 @@ static NsDef *namespace_draft(Relation rel, DorisTableOptions *options)
 
 /* ---- comparing with the namespace that is there ---- */
 
-static void namespace_differs(Relation rel, const NsDef *have, const char *detail)
+/* What a comparison is about, for its errors. */
+typedef struct Comparison
 {
-	ereport(
-		ERROR, errcode(ERRCODE_DUPLICATE_OBJECT),
-		errmsg("namespace \"%s\" exists with another definition than foreign table \"%s\"",
-			   have->name, RelationGetRelationName(rel)),
-		errdetail_internal("%s", detail),
-		errhint(
-			"IMPORT FOREIGN SCHEMA makes a table that fits it; doris_drop_namespace('%s') drops it "
-			"with all its rows.",
-			have->name));
+	Relation rel;
+	const NsDef *have;
+	bool altered; /* the table was there before the command */
+} Comparison;
+
+static void namespace_differs(const Comparison *c, const char *detail)
+{
+	ereport(ERROR, errcode(ERRCODE_DUPLICATE_OBJECT),
+			errmsg("namespace \"%s\" exists with another definition than foreign table \"%s\"",
+				   c->have->name, RelationGetRelationName(c->rel)),
+			errdetail_internal("%s", detail),
+			c->altered ? errhint("Key and types are fixed once rows are stored by them; a new "
+								 "column can be added.")
+					   : errhint("IMPORT FOREIGN SCHEMA makes a table that fits it; "
+								 "doris_drop_namespace('%s') drops it with all its rows.",
+								 c->have->name));
 }
 
 static int routing_columns(const NsDef *ns)
@@ -199,8 +207,9 @@ static const char *or_default(const char *collation)
  * Errors unless the table can use the namespace. Returns the table's columns that the namespace is to be
  * given (those of `added` that it does not have); others that are missing are an error.
  */
-static List *namespace_attach(Relation rel, const NsDef *draft, const NsDef *have, List *added)
+static List *namespace_attach(const Comparison *c, const NsDef *draft, List *added)
 {
+	const NsDef *have = c->have;
 	List *missing = NIL;
 
 	if (draft->key_columns != have->key_columns)
@@ -213,13 +222,11 @@ static List *namespace_attach(Relation rel, const NsDef *draft, const NsDef *hav
 		const char *is = nsdef_key_column(have, i)->name;
 
 		if (strcmp(want, is) != 0)
-			namespace_differs(rel, have,
-							  psprintf("Its key column %d is \"%s\", not \"%s\".", i, is, want));
+			namespace_differs(c, psprintf("Its key column %d is \"%s\", not \"%s\".", i, is, want));
 	}
 	if (routing_columns(draft) != routing_columns(have))
-		namespace_differs(rel, have,
-						  psprintf("It is distributed by %d key columns, not %d.",
-								   routing_columns(have), routing_columns(draft)));
+		namespace_differs(c, psprintf("It is distributed by %d key columns, not %d.",
+									  routing_columns(have), routing_columns(draft)));
 	for (int i = 0; i < draft->ncolumns; i++)
 	{
 		NsColumn *want = &draft->columns[i];
@@ -233,7 +240,7 @@ static List *namespace_attach(Relation rel, const NsDef *draft, const NsDef *hav
 			foreach (lc, added)
 				is_added = is_added || strcmp(lfirst(lc), want->name) == 0;
 			if (!is_added)
-				namespace_differs(rel, have, psprintf("It has no column \"%s\".", want->name));
+				namespace_differs(c, psprintf("It has no column \"%s\".", want->name));
 			missing = lappend(missing, want);
 			continue;
 		}
@@ -242,13 +249,11 @@ static List *namespace_attach(Relation rel, const NsDef *draft, const NsDef *hav
 				rel, have,
 				psprintf("Its column \"%s\" has type %s, not %s.", is->name, is->type, want->type));
 		if (strcmp(want->collation, is->collation) != 0)
-			namespace_differs(rel, have,
-							  psprintf("Its column \"%s\" has collation %s, not %s.", is->name,
-									   or_default(is->collation), or_default(want->collation)));
+			namespace_differs(c, psprintf("Its column \"%s\" has collation %s, not %s.", is->name,
+										  or_default(is->collation), or_default(want->collation)));
 		if (want->key_width != is->key_width ||
 			(want->key_position > 0 && want->in_value != is->in_value))
-			namespace_differs(rel, have,
-							  psprintf("Its column \"%s\" is stored in another way.", is->name));
+			namespace_differs(c, psprintf("Its column \"%s\" is stored in another way.", is->name));
 	}
 	return missing;
 }
@@ -294,16 +299,17 @@ static void namespace_add_columns(DorisClient *client, const char *name, List *c
 }
 
 /*
- * Makes sure that the namespace is there and fits the table. may_create: the table, or its options, are new. added: names
- * of columns that the command adds.
+ * Makes sure that the namespace is there and fits the table. altered: the table was there before; may_create:
+ * the table, or its options, are new. added: names of columns that the command adds.
  */
-static void namespace_define(Relation rel, bool may_create, List *added)
+static void namespace_define(Relation rel, bool altered, bool may_create, List *added)
 {
 	Oid serverid = GetForeignTable(RelationGetRelid(rel))->serverid;
 	DorisTableOptions *options = options_table(RelationGetRelid(rel));
 	NsDef *draft = namespace_draft(rel, options);
 	DorisClient *client = connection_get(serverid, GetUserId());
 	NsDef *have = namespace_lookup(client, options->ns);
+	Comparison comparison;
 	List *missing;
 
 	if (have == NULL)
@@ -326,7 +332,8 @@ static void namespace_define(Relation rel, bool may_create, List *added)
 		if (have == NULL)
 			doris_ereport(&err, options->ns, (DorisBytes){0});
 	}
-	missing = namespace_attach(rel, draft, have, added);
+	comparison = (Comparison){.rel = rel, .have = have, .altered = altered};
+	missing = namespace_attach(&comparison, draft, added);
 	if (missing != NIL)
 		namespace_add_columns(client, options->ns, missing);
 }
@@ -444,7 +451,8 @@ static void check_rename(Oid relid, const RenameStmt *stmt)
 /* What an ALTER TABLE did, as far as it matters here. */
 typedef struct AlterSummary
 {
-	bool columns; /* types changed, columns gone */
+	bool dropped; /* columns are gone */
+	bool retyped;
 	bool options; /* of the table or of columns */
 	List *added;  /* char *: names of new columns */
 } AlterSummary;
@@ -467,8 +475,10 @@ static AlterSummary alter_summary(const CollectedCommand *command)
 				result.added = lappend(result.added, castNode(ColumnDef, cmd->def)->colname);
 				break;
 			case AT_DropColumn:
+				result.dropped = true;
+				break;
 			case AT_AlterColumnType:
-				result.columns = true;
+				result.retyped = true;
 				break;
 			case AT_GenericOptions:
 			case AT_AlterColumnGenericOptions:
@@ -507,7 +517,7 @@ static void check_command(const DdlCommand *ddl)
 	if (ddl->command->type == SCT_AlterTable)
 	{
 		alter = alter_summary(ddl->command);
-		if (!alter.columns && !alter.options && alter.added == NIL)
+		if (!alter.dropped && !alter.retyped && !alter.options && alter.added == NIL)
 			return;
 	}
 	else if (!create && (parsetree == NULL || !IsA(parsetree, RenameStmt)))
@@ -528,7 +538,12 @@ static void check_command(const DdlCommand *ddl)
 			continue;
 		}
 		rel = relation_open(relid, AccessShareLock);
-		namespace_define(rel, create || alter.options, names_in_namespace(relid, alter.added));
+		if (create || alter.retyped || alter.options || alter.added != NIL)
+			namespace_define(rel, !create, create || alter.options,
+							 names_in_namespace(relid, alter.added));
+		else
+			/* the key must still be there; the namespace keeps its columns */
+			(void) namespace_draft(rel, options_table(relid));
 		relation_close(rel, NoLock);
 	}
 }
