@@ -214,8 +214,7 @@ static List *namespace_attach(const Comparison *c, const NsDef *draft, List *add
 
 	if (draft->key_columns != have->key_columns)
 		namespace_differs(
-			rel, have,
-			psprintf("Its key has %d columns, not %d.", have->key_columns, draft->key_columns));
+			c, psprintf("Its key has %d columns, not %d.", have->key_columns, draft->key_columns));
 	for (int i = 1; i <= have->key_columns; i++)
 	{
 		const char *want = nsdef_key_column(draft, i)->name;
@@ -245,9 +244,8 @@ static List *namespace_attach(const Comparison *c, const NsDef *draft, List *add
 			continue;
 		}
 		if (strcmp(want->type, is->type) != 0)
-			namespace_differs(
-				rel, have,
-				psprintf("Its column \"%s\" has type %s, not %s.", is->name, is->type, want->type));
+			namespace_differs(c, psprintf("Its column \"%s\" has type %s, not %s.", is->name,
+										  is->type, want->type));
 		if (strcmp(want->collation, is->collation) != 0)
 			namespace_differs(c, psprintf("Its column \"%s\" has collation %s, not %s.", is->name,
 										  or_default(is->collation), or_default(want->collation)));
