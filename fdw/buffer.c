@@ -525,15 +525,15 @@ static void commit_failed(const DorisError *err, const DorisCommitResult *result
 			WARNING,
 			(errmsg(
 				"the TRUNCATE of this transaction was carried out, its other writes were not")));
-	if (err->code == DORIS_DUPLICATE && table != NULL && key.len < sizeof(result->key))
+	if (err->code == DORIS_DUPLICATE && table != NULL)
 		modify_duplicate(table, key);
-	if (err->code == DORIS_CONFLICT && table != NULL && key.len < sizeof(result->key))
+	if (err->code == DORIS_CONFLICT && table != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not commit: another transaction wrote the same row of namespace "
 						"\"%s\" first",
 						name),
-				 errdetail("Key %s.", table_key_text(table, key)),
+				 errdetail("Key %s was changed since it was read.", table_key_text(table, key)),
 				 errhint("The transaction might succeed if retried.")));
 	doris_ereport(err, name, key);
 }
