@@ -18,6 +18,7 @@
 #include "status.h"
 
 #define DORIS_FILTER_MAX_OPS 4096
+#define DORIS_FILTER_MAX_CONSTANTS 65536 /* of all comparisons and IN lists together */
 #define DORIS_FILTER_MAX_DEPTH 64 /* of the stack of truth values */
 
 typedef enum FilterOp

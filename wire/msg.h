@@ -254,9 +254,12 @@ extern void scan_request_encode(DorisBuf *b, const ScanRequest *m);
 extern DORIS_MUST_CHECK DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *err);
 extern void scan_request_free(ScanRequest *m);
 /*
- * Layout: u64 counted, u8 done, varint next_vnode, bytes next_key (these after the rows are known: so they
- * come last), before them u32 nrows and each row: varint vnode, row_state.
+ * Layout: u32 nrows (buf_set_u32 later) and each row: varint vnode, row_state; then, as they are known last, u64
+ * counted, u8 done, varint next_vnode, bytes next_key.
  */
+/* What stands behind the rows of a SCAN's reply. */
+extern void scan_reply_encode_end(DorisBuf *b, uint64_t counted, bool done, uint32_t next_vnode,
+								  DorisBytes next_key);
 extern DORIS_MUST_CHECK DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out, DorisError *err);
 extern void scan_reply_free(ScanReply *m);
 

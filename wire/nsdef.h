@@ -47,6 +47,10 @@ typedef struct NsDef
 extern void nsdef_encode(DorisBuf *b, const NsDef *d);
 /* On success the caller frees with nsdef_free. Checks names, ids, key positions 1..n without holes. */
 extern DORIS_MUST_CHECK DorisStatus nsdef_decode(DorisCursor *c, NsDef *out, DorisError *err);
+/* The same for a definition that an admin has yet to give ids to: shape only, run nsdef_check after it. */
+extern DORIS_MUST_CHECK DorisStatus nsdef_decode_draft(DorisCursor *c, NsDef *out, DorisError *err);
+/* BAD_ARGUMENT, saying what is wrong. draft: ids and versions may still be zero, columns in any order. */
+extern DORIS_MUST_CHECK DorisStatus nsdef_check(const NsDef *d, bool draft, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus nsdef_copy(const NsDef *from, NsDef *to, DorisError *err);
 extern void nsdef_free(NsDef *d);
 extern const NsColumn *nsdef_column(const NsDef *d, uint16_t id);		/* NULL when there is none */
@@ -55,6 +59,8 @@ extern const NsColumn *nsdef_key_column(const NsDef *d, int position);	/* 1.. */
 /* The same columns, key and routing (ids, versions and names of the namespace aside)? */
 extern bool nsdef_same_shape(const NsDef *a, const NsDef *b);
 
+/* Moves past one key segment of that width (NsColumn.key_width); false and bad when it does not decode. */
+extern bool nsdef_skip_segment(DorisCursor *c, uint8_t key_width);
 /*
  * Finds the segment of key column `position` (1..) in an encoded key; the view holds the segment as
  * encoded, terminator included. False when the key does not decode.

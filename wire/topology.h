@@ -72,6 +72,7 @@ typedef struct Topology
 	TopoCopy *copies;				  /* groups × vnodes: copies[(g - 1) * vnodes + v] */
 	uint32_t nnamespaces;
 	NsDef *namespaces;				  /* in name order; dropped ones are gone */
+	uint32_t *namespaces_by_id;		  /* their indexes in id order; NULL until sealed or decoded */
 	uint32_t next_namespace_id;
 	bool sync_interval;				  /* cluster's sync: false = commit, true = interval */
 	uint8_t *encoded;				  /* exactly what was signed, with the signature: to hand on */

@@ -1,0 +1,586 @@
+/*
+ * transport_nanomsg.c: the transport over nanomsg 1.1.
+ *
+ * Channels are *raw* REQ sockets, because a cooked one never says "nothing was sent": it keeps a request that finds no
+ * connection and sends it later, and sends one again by itself when the connection breaks. A raw one answers EAGAIN.
+ * The request id that the protocol wants in front of every message is given here, and replies to other
+ * requests are thrown away.
+ *
+ * Listeners are raw REP sockets, so that many threads may have requests in hand; the route back travels as control
+ * data. A raw REP drops a reply when the connection is busy sending another: channels have one request
+ * in flight, so that never happens to a well-behaved asker.
+ *
+ * nanomsg's calls are thread-safe, except nn_close of a socket in use: listener_close comes last.
+ */
+#include "transport.h"
+
+#include <errno.h>
+#include <nanomsg/nn.h>
+#include <nanomsg/reqrep.h>
+#include <nanomsg/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "envelope.h"
+#include "topology.h"
+#include "version.h"
+
+#define SOCKET_BUFFER (512 * 1024)
+#define RECONNECT_MS 20
+#define RECONNECT_MAX_MS 500
+#define REQUEST_BIT 0x80000000u /* marks the last word of the protocol's header */
+
+/* Room for one SP header: our word and those of at most 8 hops, with nanomsg's own framing. */
+typedef union Control
+{
+	struct nn_cmsghdr header; /* for its alignment */
+	char bytes[128];
+} Control;
+
+struct Channel
+{
+	char address[DORIS_ADDRESS_MAX];
+	int socket;
+	uint32_t request;		/* id of the one in flight, or the last */
+	bool in_flight;			/* sent, no reply yet */
+	bool was_connected;		/* seen at least once on this socket */
+	uint64_t broken_before; /* connections broken when the request in flight was sent */
+};
+
+struct Listener
+{
+	char address[DORIS_ADDRESS_MAX];
+	int socket;
+	int receive_fd;
+	int stop_fd;  /* eventfd, readable for ever once shut down */
+	int stopping; /* atomic */
+	pthread_mutex_t
+		turn; /* one thread at a time waits for a message, so that one message wakes one thread */
+};
+
+/* ---- addresses ---- */
+
+/* The host part of tcp://host:port without the brackets of IPv6; false when the address is malformed. */
+static bool split_address(const char *address, char *host, size_t size, int *port)
+{
+	const char *start = address + 6;
+	const char *colon;
+	size_t len;
+	long number;
+	char *end;
+
+	if (strncmp(address, "tcp://", 6) != 0 || strlen(address) >= DORIS_ADDRESS_MAX)
+		return false;
+	colon = strrchr(start, ':');
+	if (colon == NULL || colon == start || colon[1] < '0' || colon[1] > '9')
+		return false;
+	number = strtol(colon + 1, &end, 10);
+	if (*end != '\0' || end - colon > 6 || number < 1 || number > 65535)
+		return false;
+	len = (size_t) (colon - start);
+	if (*start == '[')
+	{
+		if (len < 3 || start[len - 1] != ']')
+			return false;
+		start++;
+		len -= 2;
+	}
+	else if (memchr(start, ':', len) != NULL)
+		return false;
+	if (len >= size)
+		return false;
+	memcpy(host, start, len);
+	host[len] = '\0';
+	if (strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%*") != len)
+		return false;
+	*port = (int) number;
+	return true;
+}
+
+bool transport_address_valid(const char *address)
+{
+	char host[DORIS_ADDRESS_MAX];
+	int port;
+
+	return split_address(address, host, sizeof(host), &port);
+}
+
+bool transport_is_loopback(const char *address)
+{
+	char host[DORIS_ADDRESS_MAX];
+	int port;
+	int a, b, c, d;
+	char more;
+
+	if (!split_address(address, host, sizeof(host), &port))
+		return false;
+	if (strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0)
+		return true;
+	return sscanf(host, "%3d.%3d.%3d.%3d%c", &a, &b, &c, &d, &more) == 4 && a == 127;
+}
+
+/* ---- sockets ---- */
+
+static DorisStatus socket_error(DorisError *err, const char *doing, const char *address)
+{
+	int e = nn_errno();
+	DorisStatus code = e == EMFILE || e == ENOMEM ? DORIS_LIMIT : DORIS_IO;
+
+	if (e == EADDRINUSE || e == ENODEV || e == EADDRNOTAVAIL || e == EINVAL)
+		code = DORIS_BAD_ARGUMENT;
+	doris_error(err, code, "cannot %s %s: %s", doing, address, nn_strerror(e));
+	if (e == EMFILE)
+		doris_hint(err, "A process may have 512 sockets.");
+	else if (e == EADDRINUSE)
+		doris_hint(err, "Another process listens there.");
+	return code;
+}
+
+static bool set_int(int s, int level, int option, int value)
+{
+	return nn_setsockopt(s, level, option, &value, sizeof(value)) == 0;
+}
+
+static DorisStatus open_socket(int protocol, const char *address, int *out, DorisError *err)
+{
+	int s = nn_socket(AF_SP_RAW, protocol);
+
+	if (s < 0)
+		return socket_error(err, "open a socket for", address);
+	if (!set_int(s, NN_SOL_SOCKET, NN_RCVMAXSIZE, DORIS_MAX_MESSAGE + 64) ||
+		!set_int(s, NN_SOL_SOCKET, NN_SNDBUF, SOCKET_BUFFER) ||
+		!set_int(s, NN_SOL_SOCKET, NN_RCVBUF, SOCKET_BUFFER) ||
+		!set_int(s, NN_SOL_SOCKET, NN_RECONNECT_IVL, RECONNECT_MS) ||
+		!set_int(s, NN_SOL_SOCKET, NN_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) ||
+		!set_int(s, NN_SOL_SOCKET, NN_IPV4ONLY, strchr(address, '[') == NULL) ||
+		!set_int(s, NN_TCP, NN_TCP_NODELAY, 1))
+	{
+		socket_error(err, "set up a socket for", address);
+		nn_close(s);
+		return err->code;
+	}
+	*out = s;
+	return DORIS_OK;
+}
+
+static int socket_fd(int s, int option)
+{
+	int fd = -1;
+	size_t len = sizeof(fd);
+
+	return nn_getsockopt(s, NN_SOL_SOCKET, option, &fd, &len) == 0 ? fd : -1;
+}
+
+/* One SP header word as control data; returns its length. */
+static size_t control_put(Control *control, uint32_t word)
+{
+	size_t words = sizeof(word);
+	unsigned char *p;
+
+	memset(control, 0, sizeof(*control));
+	control->header.cmsg_len = NN_CMSG_SPACE(sizeof(words) + sizeof(word));
+	control->header.cmsg_level = PROTO_SP;
+	control->header.cmsg_type = SP_HDR;
+	p = NN_CMSG_DATA(&control->header);
+	memcpy(p, &words, sizeof(words));
+	p += sizeof(words);
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t) (word >> (24 - 8 * i));
+	return control->header.cmsg_len;
+}
+
+/* The header of a reply: exactly one word. False: not one. */
+static bool control_get(const Control *control, uint32_t *word)
+{
+	const unsigned char *p;
+	size_t words;
+
+	if (control->header.cmsg_len == 0)
+		return false; /* it did not fit: too many hops */
+	p = NN_CMSG_DATA(&control->header);
+	memcpy(&words, p, sizeof(words));
+	if (words != sizeof(*word))
+		return false;
+	p += sizeof(words);
+	*word = (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+	return true;
+}
+
+/* Takes one message without waiting; false: none (or nn_errno says what). *message is nanomsg's. */
+static bool receive_message(int s, DorisBytes *message, Control *control)
+{
+	void *data = NULL;
+	struct nn_iovec iov = {&data, NN_MSG};
+	struct nn_msghdr header = {&iov, 1, control, sizeof(*control)};
+	int n;
+
+	memset(control, 0, sizeof(*control));
+	n = nn_recvmsg(s, &header, NN_DONTWAIT);
+	if (n < 0)
+		return false;
+	message->data = data;
+	message->len = (size_t) n;
+	return true;
+}
+
+static bool send_message(int s, DorisBytes message, Control *control, size_t control_len)
+{
+	struct nn_iovec iov = {(void *) message.data, message.len};
+	struct nn_msghdr header = {&iov, 1, control, control_len};
+
+	return nn_sendmsg(s, &header, NN_DONTWAIT) >= 0;
+}
+
+/* ---- channels ---- */
+
+static DorisStatus channel_connect(Channel *ch, DorisError *err)
+{
+	DorisStatus status = open_socket(NN_REQ, ch->address, &ch->socket, err);
+
+	if (status != DORIS_OK)
+	{
+		ch->socket = -1;
+		return status;
+	}
+	if (nn_connect(ch->socket, ch->address) < 0)
+	{
+		socket_error(err, "connect to", ch->address);
+		nn_close(ch->socket);
+		ch->socket = -1;
+		return err->code;
+	}
+	ch->in_flight = false;
+	ch->was_connected = false;
+	return DORIS_OK;
+}
+
+DorisStatus channel_open(const char *address, Channel **out, DorisError *err)
+{
+	Channel *ch;
+	DorisStatus status;
+
+	*out = NULL;
+	if (!transport_address_valid(address))
+	{
+		doris_error(err, DORIS_BAD_ARGUMENT, "\"%s\" is not an address", address);
+		return doris_hint(err, "An address looks like tcp://host:port.");
+	}
+	ch = calloc(1, sizeof(*ch));
+	if (ch == NULL)
+		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
+	strcpy(ch->address, address); /* a valid address fits */
+	if (getrandom(&ch->request, sizeof(ch->request), GRND_NONBLOCK) < 0)
+		ch->request = (uint32_t) clock_mono_ms();
+	status = channel_connect(ch, err);
+	if (status != DORIS_OK)
+	{
+		free(ch);
+		return status;
+	}
+	*out = ch;
+	return DORIS_OK;
+}
+
+void channel_close(Channel *ch)
+{
+	if (ch == NULL)
+		return;
+	if (ch->socket >= 0)
+		nn_close(ch->socket);
+	free(ch);
+}
+
+static bool channel_lost_request(const Channel *ch)
+{
+	return ch->in_flight &&
+		   nn_get_statistic(ch->socket, NN_STAT_BROKEN_CONNECTIONS) != ch->broken_before;
+}
+
+int channel_state(Channel *ch)
+{
+	if (ch->socket < 0)
+		return -1;
+	/* connected again counts for nothing when the connection that carried the request is gone */
+	if (channel_lost_request(ch))
+		return -1;
+	if (nn_get_statistic(ch->socket, NN_STAT_CURRENT_CONNECTIONS) > 0)
+	{
+		ch->was_connected = true;
+		return 1;
+	}
+	if (ch->was_connected || nn_get_statistic(ch->socket, NN_STAT_CONNECT_ERRORS) > 0 ||
+		nn_get_statistic(ch->socket, NN_STAT_BROKEN_CONNECTIONS) > 0)
+		return -1;
+	return 0;
+}
+
+DorisStatus channel_send(Channel *ch, DorisBytes message, DorisError *err)
+{
+	Control control;
+	size_t control_len;
+
+	if (message.len > DORIS_MAX_MESSAGE)
+		return doris_error(err, DORIS_TOO_BIG,
+						   "a message of %zu bytes to %s is over the limit of %u", message.len,
+						   ch->address, DORIS_MAX_MESSAGE);
+	if (ch->in_flight && !channel_lost_request(ch) && ch->socket >= 0)
+	{
+		/*
+		 * The caller gave a request up. Its reply may still come, and then the next one would be dropped
+		 * by a peer that is busy sending it: begin with a new connection.
+		 */
+		nn_close(ch->socket);
+		ch->socket = -1;
+	}
+	if (ch->socket < 0)
+	{
+		DorisStatus status = channel_connect(ch, err);
+
+		if (status != DORIS_OK)
+			return status;
+	}
+	ch->in_flight = false;
+	ch->broken_before = nn_get_statistic(ch->socket, NN_STAT_BROKEN_CONNECTIONS);
+	control_len = control_put(&control, ++ch->request | REQUEST_BIT);
+	if (!send_message(ch->socket, message, &control, control_len))
+	{
+		int e = nn_errno();
+
+		if (e == EAGAIN)
+			return doris_error(err, DORIS_UNREACHABLE, "no connection to %s", ch->address);
+		return socket_error(err, "send to", ch->address);
+	}
+	ch->was_connected = true;
+	ch->in_flight = true;
+	return DORIS_OK;
+}
+
+DorisStatus channel_receive(Channel *ch, DorisBytes *reply, DorisError *err)
+{
+	Control control;
+	uint32_t word;
+
+	memset(reply, 0, sizeof(*reply));
+	if (ch->socket < 0)
+		return doris_error(err, DORIS_TIMEOUT, "no request was sent to %s", ch->address);
+	for (;;)
+	{
+		if (!receive_message(ch->socket, reply, &control))
+		{
+			int e = nn_errno();
+
+			if (e == EAGAIN || e == EINTR)
+				return doris_error(err, DORIS_TIMEOUT, "no reply from %s yet", ch->address);
+			return socket_error(err, "receive from", ch->address);
+		}
+		if (ch->in_flight && control_get(&control, &word) && word == (ch->request | REQUEST_BIT))
+			break;
+		channel_free_reply(reply); /* answers something given up long ago */
+	}
+	ch->in_flight = false;
+	return DORIS_OK;
+}
+
+void channel_free_reply(DorisBytes *reply)
+{
+	if (reply->data != NULL)
+		nn_freemsg((void *) reply->data);
+	memset(reply, 0, sizeof(*reply));
+}
+
+int channel_receive_fd(Channel *ch)
+{
+	return socket_fd(ch->socket, NN_RCVFD);
+}
+
+int channel_send_fd(Channel *ch)
+{
+	return socket_fd(ch->socket, NN_SNDFD);
+}
+
+/* ---- listeners ---- */
+
+/* nanomsg binds to literal addresses and interface names, not to host names. */
+static void bind_address(const char *address, char *out, size_t size)
+{
+	char host[DORIS_ADDRESS_MAX];
+	int port;
+
+	if (split_address(address, host, sizeof(host), &port) && strcmp(host, "localhost") == 0)
+		snprintf(out, size, "tcp://127.0.0.1:%d", port);
+	else
+		snprintf(out, size, "%s", address);
+}
+
+DorisStatus listener_open(const char *address, Listener **out, DorisError *err)
+{
+	char where[DORIS_ADDRESS_MAX];
+	Listener *l;
+	DorisStatus status;
+
+	*out = NULL;
+	if (!transport_address_valid(address))
+	{
+		doris_error(err, DORIS_BAD_ARGUMENT, "\"%s\" is not an address to listen at", address);
+		return doris_hint(err, "An address looks like tcp://127.0.0.1:port.");
+	}
+	l = calloc(1, sizeof(*l));
+	if (l == NULL)
+		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
+	strcpy(l->address, address);
+	l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->stop_fd < 0)
+	{
+		free(l);
+		return doris_error(err, DORIS_LIMIT, "cannot make an event for %s: %s", address,
+						   strerror(errno));
+	}
+	status = open_socket(NN_REP, address, &l->socket, err);
+	if (status == DORIS_OK)
+	{
+		bind_address(address, where, sizeof(where));
+		if (nn_bind(l->socket, where) < 0)
+		{
+			status = socket_error(err, "listen at", address);
+			nn_close(l->socket);
+		}
+	}
+	if (status != DORIS_OK)
+	{
+		close(l->stop_fd);
+		free(l);
+		return status;
+	}
+	l->receive_fd = socket_fd(l->socket, NN_RCVFD);
+	pthread_mutex_init(&l->turn, NULL);
+	*out = l;
+	return DORIS_OK;
+}
+
+void listener_shutdown(Listener *l)
+{
+	uint64_t one = 1;
+
+	__atomic_store_n(&l->stopping, 1, __ATOMIC_RELEASE);
+	while (write(l->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void listener_close(Listener *l)
+{
+	if (l == NULL)
+		return;
+	nn_close(l->socket);
+	close(l->stop_fd);
+	pthread_mutex_destroy(&l->turn);
+	free(l);
+}
+
+static DorisStatus take_message(Listener *l, Incoming *out, DorisError *err)
+{
+	Control control;
+
+	for (;;)
+	{
+		if (__atomic_load_n(&l->stopping, __ATOMIC_ACQUIRE))
+			return doris_error(err, DORIS_CANCELLED, "%s is shut down", l->address);
+		if (!receive_message(l->socket, &out->message, &control))
+		{
+			int e = nn_errno();
+
+			if (e == EAGAIN || e == EINTR)
+				return doris_error(err, DORIS_TIMEOUT, "no message at %s", l->address);
+			return socket_error(err, "receive at", l->address);
+		}
+		if (control.header.cmsg_len > 0)
+			break;
+		nn_freemsg((void *) out->message.data); /* too many hops to find the way back */
+	}
+	out->route = malloc(sizeof(control));
+	if (out->route == NULL)
+	{
+		nn_freemsg((void *) out->message.data);
+		memset(out, 0, sizeof(*out));
+		return doris_error(err, DORIS_NO_MEMORY, "out of memory for a request at %s", l->address);
+	}
+	memcpy(out->route, &control, sizeof(control));
+	return DORIS_OK;
+}
+
+/* Milliseconds left, -1 for ever. */
+static int time_left(uint64_t deadline)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (deadline == UINT64_MAX)
+		return -1;
+	return deadline > now ? (int) (deadline - now) : 0;
+}
+
+/* Becomes the thread that waits; false: not within the time. */
+static bool take_turn(Listener *l, uint64_t deadline)
+{
+	struct timespec until;
+
+	if (deadline == UINT64_MAX)
+		return pthread_mutex_lock(&l->turn) == 0;
+	until.tv_sec = (time_t) (deadline / 1000);
+	until.tv_nsec = (long) (deadline % 1000) * 1000000;
+	return pthread_mutex_clocklock(&l->turn, CLOCK_MONOTONIC, &until) == 0;
+}
+
+DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out, DorisError *err)
+{
+	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : clock_mono_ms() + (uint64_t) timeout_ms;
+	DorisStatus status;
+
+	memset(out, 0, sizeof(*out));
+	status = take_message(l, out, err);
+	if (status != DORIS_TIMEOUT || timeout_ms == 0)
+		return status;
+	if (!take_turn(l, deadline))
+		return status;
+	for (;;)
+	{
+		struct pollfd fds[2] = {{l->receive_fd, POLLIN, 0}, {l->stop_fd, POLLIN, 0}};
+		int left = time_left(deadline);
+
+		status = take_message(l, out, err);
+		if (status != DORIS_TIMEOUT || left == 0)
+			break;
+		if (poll(fds, 2, left) < 0 && errno != EINTR)
+		{
+			status =
+				doris_error(err, DORIS_IO, "cannot wait at %s: %s", l->address, strerror(errno));
+			break;
+		}
+	}
+	pthread_mutex_unlock(&l->turn);
+	return status;
+}
+
+void listener_reply(Listener *l, Incoming *in, DorisBytes reply)
+{
+	Control *control = in->route;
+
+	/* nanomsg drops a reply whose asker has gone; other failures are the asker's to notice by its deadline */
+	if (control != NULL && reply.len <= DORIS_MAX_MESSAGE)
+		(void) send_message(l->socket, reply, control, control->header.cmsg_len);
+	listener_drop(l, in);
+}
+
+void listener_drop(Listener *l, Incoming *in)
+{
+	(void) l;
+	free(in->route);
+	if (in->message.data != NULL)
+		nn_freemsg((void *) in->message.data);
+	memset(in, 0, sizeof(*in));
+}
