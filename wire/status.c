@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifdef __clang_analyzer__
+#undef doris_error
+#undef doris_hint
+#endif
+
 DorisStatus doris_error(DorisError *err, DorisStatus code, const char *fmt, ...)
 {
 	char text[sizeof(err->message)]; /* an argument may be err's own message */
