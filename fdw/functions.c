@@ -54,13 +54,25 @@ static Oid server_argument(FunctionCallInfo fcinfo, int arg)
 	return serverid;
 }
 
+/* An error's position is one in our text, not in the user's. */
+static void parse_error(void *arg)
+{
+	errcontext("invalid definition of a column \"%s\"", (const char *) arg);
+	errposition(0);
+}
+
 /* "id bigint", "\"Name\" text COLLATE \"C\" NOT NULL": as in CREATE TABLE, and parsed by its parser. */
 static ColumnDef *parse_column(const char *text)
 {
 	char *sql = psprintf("CREATE TABLE t (%s\n)", text);
-	List *statements = raw_parser(sql, RAW_PARSE_DEFAULT);
+	List *statements;
 	CreateStmt *create = NULL;
+	ErrorContextCallback callback = {
+		.previous = error_context_stack, .callback = parse_error, .arg = (void *) text};
 
+	error_context_stack = &callback;
+	statements = raw_parser(sql, RAW_PARSE_DEFAULT);
+	error_context_stack = callback.previous;
 	if (list_length(statements) == 1)
 		create = (CreateStmt *) linitial_node(RawStmt, statements)->stmt;
 	if (create == NULL || !IsA(create, CreateStmt) || list_length(create->tableElts) != 1 ||
