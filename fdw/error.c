@@ -6,6 +6,7 @@
  */
 #include "doris_fdw.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
@@ -64,6 +65,23 @@ int doris_sqlstate(DorisStatus code)
 	return ERRCODE_INTERNAL_ERROR;
 }
 
+/* A peer's words are UTF-8, if all is well; nothing else than text of the database's encoding may get into a message. */
+static const char *printable(const char *text)
+{
+	char *copy;
+
+	if (GetDatabaseEncoding() == PG_UTF8 &&
+		pg_verify_mbstr(PG_UTF8, text, (int) strlen(text), true))
+		return text;
+	copy = pstrdup(text);
+	for (char *p = copy; *p != '\0'; p++)
+	{
+		if (IS_HIGHBIT_SET(*p))
+			*p = '?';
+	}
+	return copy;
+}
+
 /* Namespace and key in words; NULL when there is neither. */
 static char *error_detail(const char *ns, DorisBytes key)
 {
@@ -101,7 +119,8 @@ void doris_ereport(const DorisError *err, const char *ns, DorisBytes key)
 			proc_exit(1);
 		CHECK_FOR_INTERRUPTS();
 	}
-	ereport(ERROR, errcode(doris_sqlstate(err->code)), errmsg("%s", err->message),
-			detail ? errdetail("%s", detail) : 0, err->hint[0] ? errhint("%s", err->hint) : 0);
+	ereport(ERROR, errcode(doris_sqlstate(err->code)), errmsg("%s", printable(err->message)),
+			detail ? errdetail("%s", detail) : 0,
+			err->hint[0] ? errhint("%s", printable(err->hint)) : 0);
 	pg_unreachable();
 }
