@@ -70,8 +70,8 @@ void codec_put_varint(StringInfo out, uint64 v)
 		out->data[out->len++] = (char) (v | 0x80);
 		v >>= 7;
 	}
+	/* no terminator: table.c writes a length in front of bytes that are there already */
 	out->data[out->len++] = (char) v;
-	out->data[out->len] = '\0';
 }
 
 void codec_put_escaped(StringInfo out, const void *data, size_t len)
