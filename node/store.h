@@ -20,10 +20,10 @@ typedef struct StoreScan StoreScan;
 
 /* Vnode tables are numbered 0..65535; above them the node's own. */
 typedef uint32_t StoreTable;
-#define STORE_TABLE_META 0x10000u   /* identity, topology, clock ceiling, counters */
+#define STORE_TABLE_META 0x10000u	/* identity, topology, clock ceiling, counters */
 #define STORE_TABLE_STAGED 0x10001u /* index of staged writes by transaction */
 #define STORE_TABLE_MEMORY 0x10002u /* outcomes: finished and refused transactions */
-#define STORE_TABLE_HINTS 0x10003u  /* log nodes */
+#define STORE_TABLE_HINTS 0x10003u	/* log nodes */
 
 typedef struct StoreOptions
 {
@@ -33,7 +33,7 @@ typedef struct StoreOptions
 
 typedef struct StoreUsage
 {
-	uint64_t cache_bytes; /* in use */
+	uint64_t cache_bytes; /* the engine's cache as configured */
 	uint64_t disk_bytes;  /* of the home */
 } StoreUsage;
 
@@ -44,23 +44,32 @@ typedef struct StoreDriver
 	void (*close)(Store *s); /* checkpoints; no sessions may be open */
 	DorisStatus (*session)(Store *s, StoreSession **out, DorisError *err);
 	void (*session_close)(StoreSession *ss);
+	/* Between requests: lets go of what would keep another session from dropping a table. */
+	void (*idle)(StoreSession *ss);
 
-	/* Creating an existing table is a success. Dropping an absent one too. Not within a transaction. */
+	/*
+	 * Creating an existing table is a success. Dropping an absent one too; LIMIT: another session still
+	 * has it open, try again later. Not within a transaction.
+	 */
 	DorisStatus (*create)(StoreSession *ss, StoreTable t, DorisError *err);
 	DorisStatus (*drop)(StoreSession *ss, StoreTable t, DorisError *err);
 	DorisStatus (*exists)(StoreSession *ss, StoreTable t, bool *out, DorisError *err);
 
-	DorisStatus (*begin)(StoreSession *ss, DorisError *err); /* snapshot isolation */
+	DorisStatus (*begin)(StoreSession *ss, DorisError *err);  /* snapshot isolation */
 	DorisStatus (*commit)(StoreSession *ss, DorisError *err); /* visible; durable after flush */
 	void (*rollback)(StoreSession *ss);
 
-	/* Within or without a transaction (then each is its own). The view lives until the session's next call on that table. */
-	DorisStatus (*get)(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes *value, DorisError *err);
-	DorisStatus (*put)(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value, DorisError *err);
-	DorisStatus (*del)(StoreSession *ss, StoreTable t, DorisBytes key, DorisError *err); /* absent: fine */
+	/* Within or without a transaction (then each is its own). The view lives until the session's next call. */
+	DorisStatus (*get)(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes *value,
+					   DorisError *err);
+	DorisStatus (*put)(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
+					   DorisError *err);
+	DorisStatus (*del)(StoreSession *ss, StoreTable t, DorisBytes key,
+					   DorisError *err); /* absent: fine */
 
 	/* From low (inclusive; empty: start) to high (exclusive; empty: end). NOT_FOUND at the end. Views live until the next call. */
-	DorisStatus (*scan)(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high, StoreScan **out, DorisError *err);
+	DorisStatus (*scan)(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
+						StoreScan **out, DorisError *err);
 	DorisStatus (*next)(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err);
 	void (*scan_close)(StoreScan *sc);
 
@@ -69,7 +78,8 @@ typedef struct StoreDriver
 	DorisStatus (*bulk_put)(StoreScan *sc, DorisBytes key, DorisBytes value, DorisError *err);
 	DorisStatus (*bulk_end)(StoreScan *sc, DorisError *err);
 
-	DorisStatus (*flush)(StoreSession *ss, DorisError *err);	  /* all commits so far, of all sessions, are on disk */
+	DorisStatus (*flush)(StoreSession *ss,
+						 DorisError *err); /* all commits so far, of all sessions, are on disk */
 	DorisStatus (*checkpoint)(StoreSession *ss, DorisError *err);
 	/* A consistent copy of the whole store in another, empty directory, while writes go on. */
 	DorisStatus (*backup)(StoreSession *ss, const char *directory, DorisError *err);

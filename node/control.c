@@ -1,0 +1,73 @@
+/*
+ * control.c: HEARTBEAT: what the leading admin asks, and what the node says of itself.
+ */
+#include "node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Rule publish: a leader with a lower term than one seen before leads no more. */
+static DorisStatus check_term(Worker *w, uint64_t term, DorisError *err)
+{
+	Node *n = w->node;
+	DorisStatus st = DORIS_OK;
+
+	(void) pthread_mutex_lock(&n->term_lock);
+	if (term < n->term)
+		st = doris_error(err, DORIS_NOT_LEADER, "%s knows a leader of term %llu, this one has %llu",
+						 node_name(n), (unsigned long long) n->term, (unsigned long long) term);
+	else if (term > n->term)
+	{
+		st = meta_put_u64(w, "term", term, err);
+		if (st == DORIS_OK)
+			st = commit_flush_all(w, err);
+		if (st == DORIS_OK)
+			n->term = term;
+	}
+	(void) pthread_mutex_unlock(&n->term_lock);
+	return st;
+}
+
+DorisStatus control_heartbeat(Worker *w, const Heartbeat *m, NodeReport *out, DorisError *err)
+{
+	Node *n = w->node;
+	Identity id;
+	DorisStatus st;
+
+	memset(out, 0, sizeof(*out));
+	(void) pthread_mutex_lock(&n->identity_lock);
+	id = n->identity;
+	(void) pthread_mutex_unlock(&n->identity_lock);
+	if (id.node == 0)
+		return doris_error(err, DORIS_DENIED, "%s is not registered yet", node_name(n));
+	if (memcmp(id.cluster, m->cluster, DORIS_UUID_SIZE) != 0)
+		return doris_error(err, DORIS_DENIED, "%s belongs to another cluster", node_name(n));
+	if (id.node != m->node)
+		return doris_error(err, DORIS_DENIED, "%s is node %u, not node %u", node_name(n), id.node,
+						   m->node);
+	st = check_term(w, m->term, err);
+	if (st != DORIS_OK)
+		return st;
+	(void) pthread_rwlock_rdlock(&n->epoch_lock);
+	if (n->placement != NULL)
+	{
+		out->epoch = n->placement->topo->epoch;
+		memcpy(out->hash, n->placement->topo->hash, DORIS_HASH_SIZE);
+		out->vnodes = n->placement->targets;
+		if (m->epoch == out->epoch && memcmp(m->hash, out->hash, DORIS_HASH_SIZE) != 0)
+		{
+			node_count(n, COUNT_ALARMS, 1);
+			log_line(LOG_ERROR, "ALARM: the leader has another topology of epoch %llu",
+					 (unsigned long long) m->epoch);
+		}
+	}
+	(void) pthread_rwlock_unlock(&n->epoch_lock);
+	out->incarnation = n->incarnation;
+	memcpy(out->home, id.home, DORIS_UUID_SIZE);
+	counters_total(n, &out->rows, &out->bytes);
+	out->staged = atomic_load(&n->staged) < 0 ? 0 : (uint64_t) atomic_load(&n->staged);
+	out->disk_free = atomic_load(&n->disk_free);
+	out->disk_full = atomic_load(&n->disk_full);
+	(void) snprintf(out->build, sizeof(out->build), "%s", DORIS_BUILD);
+	return DORIS_OK;
+}

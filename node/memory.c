@@ -1,0 +1,226 @@
+/*
+ * memory.c: outcomes that are remembered (table MEMORY) and the index of staged writes (table STAGED).
+ *
+ * MEMORY: key = transaction id + u32 vnode (big-endian; 0xFFFFFFFF: of the whole transaction), value = u8 what + u64 epoch. what:
+ * 1 committed; 2 refused (of one vnode), or some vnode refused (of the whole). So one lookup tells the common case.
+ * STAGED: key = transaction id + u32 entry number from 0, without holes.
+ *
+ * Only single keys are looked up: a range search among the many keys that have just been deleted would walk over all of them.
+ */
+#include "node.h"
+
+#include <string.h>
+
+#define WHAT_COMMITTED 1
+#define WHAT_REFUSED 2
+
+#define NUMBERED_SIZE (DORIS_TXNID_SIZE + 4)
+
+static DorisBytes txn_key(DorisTxnId txn, uint32_t number, uint8_t out[NUMBERED_SIZE])
+{
+	DorisBytes key = {out, NUMBERED_SIZE};
+
+	txnid_to_key(txn, out);
+	out[DORIS_TXNID_SIZE] = (uint8_t) (number >> 24);
+	out[DORIS_TXNID_SIZE + 1] = (uint8_t) (number >> 16);
+	out[DORIS_TXNID_SIZE + 2] = (uint8_t) (number >> 8);
+	out[DORIS_TXNID_SIZE + 3] = (uint8_t) number;
+	return key;
+}
+
+static DorisStatus memory_get(Worker *w, DorisTxnId txn, uint32_t vnode, uint8_t *what,
+							  uint64_t *epoch, DorisError *err)
+{
+	uint8_t key[NUMBERED_SIZE];
+	DorisBytes value;
+	DorisCursor c;
+	DorisStatus st =
+		w->node->driver->get(w->ss, STORE_TABLE_MEMORY, txn_key(txn, vnode, key), &value, err);
+
+	*what = 0;
+	*epoch = 0;
+	if (st == DORIS_NOT_FOUND)
+		return DORIS_OK;
+	if (st != DORIS_OK)
+		return st;
+	c = cursor_of(value.data, value.len);
+	*what = cursor_u8(&c);
+	*epoch = cursor_u64(&c);
+	if (!cursor_at_end(&c))
+		return doris_error(err, DORIS_IO, "%s: an entry of the memory of outcomes is damaged",
+						   node_name(w->node));
+	return DORIS_OK;
+}
+
+static DorisStatus memory_put(Worker *w, DorisTxnId txn, uint32_t vnode, uint8_t what,
+							  uint64_t epoch, DorisError *err)
+{
+	uint8_t key[NUMBERED_SIZE];
+	uint8_t data[9] = {what};
+	DorisBytes value = {data, sizeof(data)};
+
+	for (int i = 0; i < 8; i++)
+		data[1 + i] = (uint8_t) (epoch >> (8 * i));
+	return w->node->driver->put(w->ss, STORE_TABLE_MEMORY, txn_key(txn, vnode, key), value, err);
+}
+
+DorisStatus memory_load(Worker *w, DorisTxnId txn, Remembered *out, DorisError *err)
+{
+	uint8_t what;
+	uint64_t epoch;
+	DorisStatus st = memory_get(w, txn, NODE_ALL_VNODES, &what, &epoch, err);
+
+	out->committed = what == WHAT_COMMITTED;
+	out->some_refused = what == WHAT_REFUSED;
+	return st;
+}
+
+DorisStatus memory_refused(Worker *w, DorisTxnId txn, uint32_t vnode, bool *out, DorisError *err)
+{
+	uint8_t what;
+	uint64_t epoch;
+	DorisStatus st = memory_get(w, txn, vnode, &what, &epoch, err);
+
+	/* rule refusals end: those noted before the copy became incomplete have lapsed */
+	*out = what == WHAT_REFUSED && epoch >= atomic_load(&w->node->lapsed[vnode]);
+	return st;
+}
+
+DorisStatus memory_put_committed(Worker *w, DorisTxnId txn, DorisError *err)
+{
+	return memory_put(w, txn, NODE_ALL_VNODES, WHAT_COMMITTED, atomic_load(&w->node->epoch), err);
+}
+
+DorisStatus memory_put_refused(Worker *w, DorisTxnId txn, uint32_t vnode, uint64_t epoch,
+							   DorisError *err)
+{
+	DorisStatus st = memory_put(w, txn, vnode, WHAT_REFUSED, epoch, err);
+
+	if (st == DORIS_OK)
+		st = memory_put(w, txn, NODE_ALL_VNODES, WHAT_REFUSED, epoch, err);
+	return st;
+}
+
+DorisStatus memory_purge(Worker *w, uint64_t horizon_ms, uint32_t limit, DorisTxnId *from,
+						 bool *done, DorisError *err)
+{
+	const StoreDriver *d = w->node->driver;
+	DorisTxnId end = {.clock = horizon_ms << 16};
+	uint8_t low[NUMBERED_SIZE];
+	uint8_t high[NUMBERED_SIZE];
+	DorisBytes from_key = txn_key(*from, 0, low);
+	DorisBytes end_key = txn_key(end, 0, high);
+	DorisBytes key;
+	DorisBytes value;
+	StoreScan *sc;
+	uint32_t n = 0;
+	DorisStatus st;
+
+	*done = true;
+	if (bytes_compare(from_key, end_key) >= 0)
+		return DORIS_OK;
+	/* gathered first: the scan does not stand while its keys are deleted */
+	st = d->scan(w->ss, STORE_TABLE_MEMORY, from_key, end_key, &sc, err);
+	if (st != DORIS_OK)
+		return st;
+	buf_reset(&w->index);
+	while (n < limit && (st = d->next(sc, &key, &value, err)) == DORIS_OK)
+	{
+		if (key.len == NUMBERED_SIZE)
+		{
+			buf_put_raw(&w->index, key.data, key.len);
+			n++;
+		}
+	}
+	d->scan_close(sc);
+	if (st != DORIS_OK && st != DORIS_NOT_FOUND)
+		return st;
+	if (w->index.failed)
+		return doris_error(err, DORIS_NO_MEMORY, "purging the memory: out of memory");
+	*done = st == DORIS_NOT_FOUND;
+	locks_clear(w);
+	st = commit_begin(w, err);
+	for (uint32_t i = 0; st == DORIS_OK && i < n; i++)
+	{
+		DorisBytes k = {w->index.data + (size_t) i * NUMBERED_SIZE, NUMBERED_SIZE};
+
+		st = d->del(w->ss, STORE_TABLE_MEMORY, k, err);
+	}
+	if (st != DORIS_OK)
+	{
+		commit_abandon(w);
+		return st;
+	}
+	st = commit_end(w, false, NULL, err);
+	if (st == DORIS_OK && n > 0)
+	{
+		*from = txnid_from_key(w->index.data + (size_t) (n - 1) * NUMBERED_SIZE);
+		node_count(w->node, COUNT_PURGED, n);
+	}
+	return st;
+}
+
+/* ---- the index of staged writes ---- */
+
+DorisStatus index_get(Worker *w, DorisTxnId txn, uint32_t number, DorisBytes *out, DorisError *err)
+{
+	uint8_t key[NUMBERED_SIZE];
+
+	return w->node->driver->get(w->ss, STORE_TABLE_STAGED, txn_key(txn, number, key), out, err);
+}
+
+DorisStatus index_put(Worker *w, DorisTxnId txn, uint32_t number, DorisBytes entry, DorisError *err)
+{
+	uint8_t key[NUMBERED_SIZE];
+
+	return w->node->driver->put(w->ss, STORE_TABLE_STAGED, txn_key(txn, number, key), entry, err);
+}
+
+DorisStatus index_del(Worker *w, DorisTxnId txn, uint32_t number, DorisError *err)
+{
+	uint8_t key[NUMBERED_SIZE];
+
+	return w->node->driver->del(w->ss, STORE_TABLE_STAGED, txn_key(txn, number, key), err);
+}
+
+DorisStatus index_gather(Worker *w, DorisTxnId txn, DorisBuf *out, uint32_t *n, DorisError *err)
+{
+	DorisBytes entry;
+	DorisStatus st;
+
+	*n = 0;
+	while ((st = index_get(w, txn, *n, &entry, err)) == DORIS_OK)
+	{
+		buf_put_raw(out, entry.data, entry.len);
+		(*n)++;
+	}
+	if (st != DORIS_NOT_FOUND)
+		return st;
+	if (out->failed)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory for a list of staged rows",
+						   node_name(w->node));
+	return DORIS_OK;
+}
+
+DorisStatus index_count(Worker *w, int64_t *transactions, DorisError *err)
+{
+	const StoreDriver *d = w->node->driver;
+	DorisBytes none = {NULL, 0};
+	DorisBytes key;
+	DorisBytes value;
+	StoreScan *sc;
+	DorisStatus st = d->scan(w->ss, STORE_TABLE_STAGED, none, none, &sc, err);
+
+	*transactions = 0;
+	if (st != DORIS_OK)
+		return st;
+	while ((st = d->next(sc, &key, &value, err)) == DORIS_OK)
+	{
+		static const uint8_t zero[4] = {0};
+
+		if (key.len == NUMBERED_SIZE && memcmp(key.data + DORIS_TXNID_SIZE, zero, 4) == 0)
+			(*transactions)++;
+	}
+	d->scan_close(sc);
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}

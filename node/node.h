@@ -1,0 +1,402 @@
+/*
+ * node.h: the state of a doris_node and the calls between its parts.
+ *
+ * Threads: N workers (serve.c) take requests from one listener, each with its own store session; one greeter
+ * (greet.c) says hello to the admins; one background thread (background.c) purges, watches the disk and the
+ * clock. All share the Node.
+ *
+ * Locks, in the order in which they are taken:
+ *   epoch lock (reading: a request until its store transaction is committed; writing: taking a topology; I3)
+ *   a transaction's lock (by hash of its id): STAGE, FINISH, OUTCOME of one transaction do not overlap
+ *   vnode locks (by vnode modulo, rising): check, apply and commit of a row are one step
+ *   tables lock: creating and dropping vnode tables
+ */
+#ifndef DORIS_NODE_H
+#define DORIS_NODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "envelope.h"
+#include "log.h"
+#include "msg.h"
+#include "record.h"
+#include "seal.h"
+#include "store.h"
+#include "topology.h"
+#include "transport.h"
+#include "version.h"
+
+#define NODE_VNODE_LOCKS 4096
+#define NODE_TXN_LOCKS 256
+#define NODE_CEILING_AHEAD_MS 10000 /* how far ahead the clock's ceiling is persisted */
+#define NODE_ALL_VNODES 0xFFFFFFFFu
+
+/* ---- counters of events: names in stats.c, in this order ---- */
+typedef enum NodeCounter
+{
+	COUNT_PING,
+	COUNT_TOPOLOGY_GET,
+	COUNT_TOPOLOGY_PUT,
+	COUNT_STATS,
+	COUNT_HEARTBEAT,
+	COUNT_GET,
+	COUNT_SCAN,
+	COUNT_STAGE,
+	COUNT_FINISH,
+	COUNT_OUTCOME,
+	COUNT_APPLY,
+	COUNT_DIGEST,
+	COUNT_OTHER,		/* types a node does not know */
+	COUNT_BAD,			/* bytes that are no message of ours, or not sealed with our key */
+	COUNT_CLOCK,		/* sealed, but stamped outside the window */
+	COUNT_ERRORS,		/* requests answered with an error */
+	COUNT_ROWS_READ,	/* by GET */
+	COUNT_ROWS_SCANNED, /* looked at by SCAN */
+	COUNT_ROWS_STAGED,
+	COUNT_ROWS_FINISHED,
+	COUNT_ROWS_APPLIED,
+	COUNT_CONFLICTS, /* stage requests refused */
+	COUNT_BATCHES,	 /* groups of requests answered together */
+	COUNT_FLUSHES,	 /* of the log */
+	COUNT_RETRIES,	 /* store transactions begun again */
+	COUNT_PURGED,	 /* memory entries and decision rows past the horizon */
+	COUNT_DROPPED,	 /* rows of dropped namespaces deleted */
+	COUNT_ALARMS,	 /* topologies of the same epoch that differ */
+	COUNT_LAST
+} NodeCounter;
+
+/* ---- the topology, unpacked for this node; replaced under the epoch lock ---- */
+#define PLACE_TARGET 1 /* the node takes writes of the vnode */
+#define PLACE_JUDGE 2  /* it owns a complete copy: reads and judges */
+
+typedef struct Placement
+{
+	Topology *topo;
+	uint64_t *changed;		  /* by vnode: topology_changed */
+	uint8_t *place;			  /* by vnode: PLACE_* */
+	const NsDef **namespaces; /* by id, rising */
+	uint32_t targets;		  /* vnodes with PLACE_TARGET */
+	bool dead;				  /* the topology calls this node dead: it refuses everything */
+} Placement;
+
+/* ---- rows and bytes of one namespace on this node ---- */
+typedef struct NsCount
+{
+	uint32_t ns;
+	_Atomic int64_t rows;  /* live ones */
+	_Atomic int64_t bytes; /* of their keys and values */
+	struct NsCount *next;
+} NsCount;
+
+#define NODE_NS_BUCKETS 1024
+
+typedef struct Identity
+{
+	uint8_t home[DORIS_UUID_SIZE];	  /* made with the home */
+	uint8_t cluster[DORIS_UUID_SIZE]; /* zero: not welcomed yet */
+	uint32_t node;					  /* 0: not welcomed yet */
+	char name[DORIS_NAME_MAX];
+} Identity;
+
+/* State of a vnode's table. */
+typedef enum TableState
+{
+	TABLE_NONE = 0,
+	TABLE_READY,
+	TABLE_DROP /* to be dropped before anything else is done with it (rule leftovers) */
+} TableState;
+
+typedef struct Node
+{
+	Config config;
+	DorisKeys keys;
+	int lock_fd; /* of the home's lock file */
+	const StoreDriver *driver;
+	Store *store;
+	Listener *listener;
+	pthread_t main_thread;
+	atomic_bool stopping;
+	_Atomic int exit_code;
+
+	/* identity_lock: written once by the greeter */
+	pthread_mutex_t identity_lock;
+	Identity identity;
+	_Atomic uint32_t node_id; /* of identity, to be read without the lock */
+	uint64_t incarnation;	  /* random for each start */
+	atomic_bool serving;	  /* greeted, or decided to serve what it has */
+
+	pthread_rwlock_t epoch_lock; /* guards placement; writers first */
+	Placement *placement;		 /* NULL: no topology yet */
+	_Atomic uint64_t epoch;		 /* of placement, to be read without the lock */
+	_Atomic uint64_t
+		*lapsed; /* by vnode (DORIS_MAX_VNODES): refusals noted before this epoch count no more */
+
+	pthread_mutex_t term_lock; /* guards term and raising the ceiling */
+	uint64_t term;			   /* highest leader term seen; persisted */
+
+	DorisClock clock;
+	_Atomic uint64_t ceiling;	 /* persisted: stamps up to this may have been seen */
+	_Atomic uint64_t horizon_ms; /* transactions begun before it may have been forgotten */
+
+	pthread_mutex_t vnode_locks[NODE_VNODE_LOCKS];
+	/* of each vnode lock: number of its last commit that a reader must not build on before it is flushed */
+	_Atomic uint64_t dirty[NODE_VNODE_LOCKS];
+	pthread_mutex_t txn_locks[NODE_TXN_LOCKS];
+
+	_Atomic uint64_t commits; /* numbers commits */
+	_Atomic uint64_t flushed; /* commits up to this number are on disk */
+	pthread_mutex_t flush_lock;
+	atomic_bool
+		sync_interval; /* the cluster's sync: answered before the flush, flushed each second */
+
+	pthread_mutex_t tables_lock;
+	_Atomic uint8_t tables[DORIS_MAX_VNODES]; /* TableState */
+
+	_Atomic uint8_t
+		counted[DORIS_MAX_VNODES]; /* changes of the vnode's rows go into the counters */
+	_Atomic(NsCount *) ns_counts[NODE_NS_BUCKETS];
+	pthread_mutex_t ns_lock; /* adding to ns_counts */
+	_Atomic int64_t staged;	 /* transactions in STAGED */
+	bool recount;			 /* the last stop was not clean */
+
+	_Atomic uint64_t disk_free;
+	atomic_bool disk_full;	  /* below the reserve: new writes are refused */
+	atomic_bool disk_starved; /* below half of it: finishing is refused too */
+
+	_Atomic uint64_t counters[COUNT_LAST];
+} Node;
+
+/* Changes of one namespace's counters, gathered in a store transaction and booked when it is committed. */
+typedef struct CountDelta
+{
+	uint32_t ns;
+	int64_t rows;
+	int64_t bytes;
+} CountDelta;
+
+/* The vnode locks a request holds: a bit for each. */
+typedef struct VnodeLocks
+{
+	uint64_t bits[NODE_VNODE_LOCKS / 64];
+} VnodeLocks;
+
+/* What a thread needs to execute requests: one thread at a time. */
+typedef struct Worker
+{
+	Node *node;
+	StoreSession *ss;
+	pthread_t thread;
+	bool running;  /* thread was started */
+	uint64_t need; /* this commit must be on disk before the request is answered; 0: none */
+	VnodeLocks locks;
+	bool locked;
+	CountDelta *deltas; /* by namespace; owned */
+	int ndeltas;
+	int delta_cap;
+	DorisBuf key;	 /* a store key */
+	DorisBuf record; /* an encoded record */
+	DorisBuf index;	 /* an entry of STAGED */
+	DorisBuf projected[2];
+	DorisBuf scratch; /* an opened message */
+	DorisBuf body;	  /* a reply before it is enveloped */
+	DorisBuf out;	  /* a whole reply */
+	Record row;		  /* too big for a stack frame that is entered for each row */
+} Worker;
+
+/* ---- node.c: opening and closing ---- */
+extern DORIS_MUST_CHECK DorisStatus node_open(Node *n, const Config *config,
+											  const StoreDriver *driver, DorisError *err);
+extern void node_close(Node *n, bool clean);
+/* Ends the process cleanly with this exit code. Any thread. */
+extern void node_stop(Node *n, int exit_code);
+extern DORIS_MUST_CHECK DorisStatus worker_init(Worker *w, Node *n, DorisError *err);
+extern void worker_free(Worker *w);
+/* "node g1n2" for messages. */
+extern const char *node_name(const Node *n);
+extern void node_count(Node *n, NodeCounter c, uint64_t by);
+
+/* ---- meta.c: table META ---- */
+extern DORIS_MUST_CHECK DorisStatus meta_get(Worker *w, const char *name, DorisBuf *out,
+											 DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_put(Worker *w, const char *name, DorisBytes value,
+											 DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_del(Worker *w, const char *name, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_get_u64(Worker *w, const char *name, uint64_t *out,
+												 DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_put_u64(Worker *w, const char *name, uint64_t value,
+												 DorisError *err);
+/* Names "prefix" + u32 big-endian: one u64 for each vnode or namespace. */
+extern DORIS_MUST_CHECK DorisStatus meta_put_numbered(Worker *w, const char *prefix,
+													  uint32_t number, uint64_t value,
+													  DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_del_numbered(Worker *w, const char *prefix,
+													  uint32_t number, DorisError *err);
+typedef DorisStatus (*MetaNumberedFn)(void *arg, uint32_t number, uint64_t value, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_each_numbered(Worker *w, const char *prefix,
+													   MetaNumberedFn fn, void *arg,
+													   DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_save_identity(Worker *w, const Identity *id,
+													   DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus meta_load_identity(Worker *w, Identity *id, DorisError *err);
+/* Persists a higher clock ceiling when stamp is above it. Not within a store transaction. */
+extern DORIS_MUST_CHECK DorisStatus meta_raise_ceiling(Worker *w, uint64_t stamp, DorisError *err);
+
+/* ---- epoch.c: the topology and what it allows (I3) ---- */
+extern void placement_free(Placement *p);
+extern DORIS_MUST_CHECK DorisStatus placement_make(Topology *t, uint32_t node, Placement **out,
+												   DorisError *err);
+/* All of these: the caller holds the epoch lock for reading. */
+extern DORIS_MUST_CHECK DorisStatus epoch_admit(const Node *n, uint64_t epoch, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus epoch_check(const Node *n, uint64_t epoch, uint32_t vnode,
+												uint8_t place, DorisError *err);
+extern bool epoch_stale(const Node *n, uint64_t epoch, uint32_t vnode);
+extern bool epoch_judges(const Node *n, uint32_t vnode);
+extern DORIS_MUST_CHECK DorisStatus epoch_namespace(const Node *n, uint32_t ns, const NsDef **out,
+													DorisError *err);
+/*
+ * Takes a topology handed on by anybody: checks, persists, flushes, then puts it in force. An older one is
+ * ignored. Takes the epoch lock for writing.
+ */
+extern DORIS_MUST_CHECK DorisStatus epoch_take(Worker *w, DorisBytes encoded, DorisError *err);
+/* At start: what was persisted. */
+extern DORIS_MUST_CHECK DorisStatus epoch_load(Worker *w, DorisError *err);
+
+/* ---- tables.c: the vnodes' tables ---- */
+extern DORIS_MUST_CHECK DorisStatus tables_load(Worker *w, DorisError *err);
+/* Makes sure the vnode's table can be used. Not within a store transaction. */
+extern DORIS_MUST_CHECK DorisStatus tables_need(Worker *w, uint32_t vnode, DorisError *err);
+/* Creates those the node is a target of, drops the others; in the background. LIMIT: not all could be dropped yet. */
+extern DORIS_MUST_CHECK DorisStatus tables_settle(Worker *w, DorisError *err);
+/* Notes in META, within the caller's transaction, which tables a new placement makes leftovers. */
+extern DORIS_MUST_CHECK DorisStatus tables_note_leftovers(Worker *w, const Placement *p,
+														  DorisError *err);
+extern void tables_mark_leftovers(Node *n, const Placement *p);
+
+/* ---- commit.c: locks, store transactions, group commit ---- */
+extern void locks_clear(Worker *w);
+extern void locks_add(Worker *w, uint32_t vnode);
+extern void locks_take(Worker *w);
+extern void locks_release(Worker *w);
+extern pthread_mutex_t *txn_lock_of(Node *n, DorisTxnId txn);
+extern DORIS_MUST_CHECK DorisStatus commit_begin(Worker *w, DorisError *err);
+/*
+ * Commits, books the counters, releases the vnode locks. builds: readers must not build on it before it is on
+ * disk (staged and plain writes, refusals). Returns its number in *number when given.
+ */
+extern DORIS_MUST_CHECK DorisStatus commit_end(Worker *w, bool builds, uint64_t *number,
+											   DorisError *err);
+/* Rolls back (if a transaction is open) and releases the vnode locks. */
+extern void commit_abandon(Worker *w);
+/* The answer must wait until this commit is on disk. */
+extern void commit_need(Worker *w, uint64_t number);
+/* The answer tells what is stored for the vnode: it must wait for commits of it that are not on disk. */
+extern void commit_need_vnode(Worker *w, uint32_t vnode);
+/* Returns when commit `number` and everything visible before the call are on disk. */
+extern DORIS_MUST_CHECK DorisStatus commit_flush(Worker *w, uint64_t number, DorisError *err);
+/* Flushes everything, whatever the cluster's sync. */
+extern DORIS_MUST_CHECK DorisStatus commit_flush_all(Worker *w, DorisError *err);
+
+/* ---- rows.c: records in the store, within the caller's transaction ---- */
+/* Fills w->key; the record's views live until the session's next call. Absent: an empty record. */
+extern DORIS_MUST_CHECK DorisStatus rows_load(Worker *w, uint32_t vnode, DorisBytes stored_key,
+											  Record *r, DorisError *err);
+/* Writes it (or deletes it when empty); was: it was live with so many bytes. */
+extern DORIS_MUST_CHECK DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key,
+											  const Record *r, bool was_live, size_t was_bytes,
+											  DorisError *err);
+/* Shape of a row's address: space, sizes. */
+extern DORIS_MUST_CHECK DorisStatus rows_check(const Node *n, const KeyRef *at, size_t value_len,
+											   DorisError *err);
+extern void rows_staged_info(const RecordStaged *s, uint64_t now_ms, StagedInfo *out);
+
+/* ---- counters.c: rows and bytes by namespace ---- */
+extern void counters_note(Worker *w, uint32_t vnode, uint32_t ns, int64_t rows, int64_t bytes);
+extern void counters_book(Worker *w);
+extern void counters_forget(Worker *w); /* rolled back */
+extern NsCount *counters_find(Node *n, uint32_t ns, bool make);
+extern void counters_total(Node *n, uint64_t *rows, uint64_t *bytes);
+extern DORIS_MUST_CHECK DorisStatus counters_save(Worker *w, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus counters_load(Worker *w, DorisError *err);
+/* Counts the vnode's rows anew while writes go on. */
+extern DORIS_MUST_CHECK DorisStatus counters_recount(Worker *w, uint32_t vnode, DorisError *err);
+/* The vnode's table is about to be dropped: takes its rows out of the counters. */
+extern DORIS_MUST_CHECK DorisStatus counters_uncount(Worker *w, uint32_t vnode, DorisError *err);
+extern void counters_free(Node *n);
+
+/* ---- memory.c: outcomes remembered, index of staged writes ---- */
+typedef struct Remembered
+{
+	bool committed;
+	bool some_refused; /* in some vnodes: ask memory_refused for each */
+} Remembered;
+extern DORIS_MUST_CHECK DorisStatus memory_load(Worker *w, DorisTxnId txn, Remembered *out,
+												DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus memory_refused(Worker *w, DorisTxnId txn, uint32_t vnode,
+												   bool *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus memory_put_committed(Worker *w, DorisTxnId txn,
+														 DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus memory_put_refused(Worker *w, DorisTxnId txn, uint32_t vnode,
+													   uint64_t epoch, DorisError *err);
+/* Forgets outcomes older than the horizon, at most `limit`; *done: none is left. from: where to go on (state). */
+extern DORIS_MUST_CHECK DorisStatus memory_purge(Worker *w, uint64_t horizon_ms, uint32_t limit,
+												 DorisTxnId *from, bool *done, DorisError *err);
+/* STAGED: entry `number` (0, 1, ...) of a transaction: a run of (u32 vnode, bytes store key). NOT_FOUND: no more. */
+extern DORIS_MUST_CHECK DorisStatus index_get(Worker *w, DorisTxnId txn, uint32_t number,
+											  DorisBytes *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus index_put(Worker *w, DorisTxnId txn, uint32_t number,
+											  DorisBytes entry, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus index_del(Worker *w, DorisTxnId txn, uint32_t number,
+											  DorisError *err);
+/* Appends all entries of the transaction to out; *n: how many. */
+extern DORIS_MUST_CHECK DorisStatus index_gather(Worker *w, DorisTxnId txn, DorisBuf *out,
+												 uint32_t *n, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus index_count(Worker *w, int64_t *transactions, DorisError *err);
+
+/* ---- requests: each leaves no transaction and no vnode lock behind; CONFLICT: call again ---- */
+extern DORIS_MUST_CHECK DorisStatus stage_execute(Worker *w, uint64_t epoch, const StageRequest *m,
+												  StageReply *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus finish_execute(Worker *w, uint64_t epoch,
+												   const FinishItem *item, FinishResult *out,
+												   DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus outcome_execute(Worker *w, uint64_t epoch,
+													const OutcomeRequest *m, OutcomeResult *out,
+													DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus plain_execute(Worker *w, uint64_t epoch, const ApplyRequest *m,
+												  ApplyReply *out, DorisError *err);
+/* These write the reply's body after the status. */
+extern DORIS_MUST_CHECK DorisStatus read_execute(Worker *w, uint64_t epoch, const GetRequest *m,
+												 DorisBuf *reply, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus scan_execute(Worker *w, uint64_t epoch, const ScanRequest *m,
+												 DorisBuf *reply, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus digest_execute(Worker *w, uint64_t epoch,
+												   const DigestRequest *m, DigestReply *out,
+												   DorisError *err);
+extern void stats_execute(Node *n, DorisBuf *reply);
+
+/* ---- control.c: what admins ask ---- */
+extern DORIS_MUST_CHECK DorisStatus control_heartbeat(Worker *w, const Heartbeat *m,
+													  NodeReport *out, DorisError *err);
+
+/* ---- dispatch.c, serve.c ---- */
+/* Executes one message and writes the whole reply into `reply`. False: drop it without a reply. */
+extern bool dispatch_message(Worker *w, DorisBytes message, DorisBuf *reply);
+/* SCAN and DIGEST: worth answering what waits before beginning on it. */
+extern bool dispatch_is_long(DorisBytes message);
+extern DORIS_MUST_CHECK DorisStatus serve_start(Node *n, Worker **workers, DorisError *err);
+extern void serve_join(Node *n, Worker *workers);
+
+/* ---- greet.c, background.c: threads ---- */
+extern DORIS_MUST_CHECK DorisStatus greet_start(Node *n, pthread_t *thread, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus background_start(Node *n, pthread_t *thread, DorisError *err);
+/* "no space left", naming node and path. Fills err, returns DISK_FULL. */
+extern DorisStatus background_disk_full(const Node *n, DorisError *err);
+/* One look at the disk and the clock; each second, and once at start. */
+extern void background_watch(Worker *w);
+/* One bounded round of purging; tests call it directly. */
+extern DORIS_MUST_CHECK DorisStatus background_purge(Worker *w, DorisError *err);
+
+#endif

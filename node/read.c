@@ -1,0 +1,111 @@
+/*
+ * read.c: GET: rows by key, as this copy has them, staged writes marked.
+ *
+ * Only complete copies serve (I2). The caller holds the epoch lock for reading (I3).
+ */
+#include "node.h"
+
+#include <string.h>
+
+#include "row.h"
+
+#define MAX_REPLY (16u << 20) /* whatever the asker allows; one row may be bigger */
+
+static DorisStatus project(Worker *w, const GetRequest *m, const KeyRef *at, DorisBytes *value,
+						   DorisBuf *into, DorisError *err)
+{
+	if (m->no_values)
+	{
+		value->data = NULL;
+		value->len = 0;
+		return DORIS_OK;
+	}
+	if (m->all_columns || at->space == DORIS_SPACE_DECISIONS || value->len == 0)
+		return DORIS_OK;
+	buf_reset(into);
+	if (!row_project(*value, m->columns, m->ncolumns, into))
+		return doris_error(err, DORIS_IO, "%s: a value of namespace %u in vnode %u does not decode",
+						   node_name(w->node), at->ns, at->vnode);
+	value->data = into->data;
+	value->len = into->len;
+	return DORIS_OK;
+}
+
+static DorisStatus read_row(Worker *w, const GetRequest *m, const KeyRef *at, uint64_t now_ms,
+							DorisBuf *reply, DorisError *err)
+{
+	Record *r = &w->row;
+	RowState row;
+	DorisBytes key;
+	DorisStatus st;
+
+	buf_reset(&w->key);
+	record_key(&w->key, at->space, at->ns, at->key);
+	if (w->key.failed)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory reading", node_name(w->node));
+	key.data = w->key.data;
+	key.len = w->key.len;
+	st = rows_load(w, at->vnode, key, r, err);
+	if (st != DORIS_OK)
+		return st;
+	commit_need_vnode(w, at->vnode);
+	memset(&row, 0, sizeof(row));
+	row.present = record_is_live(r);
+	row.version = r->version;
+	row.value = r->value;
+	st = project(w, m, at, &row.value, &w->projected[0], err);
+	row.nstaged = r->nstaged;
+	if (st == DORIS_OK && r->nstaged > 0)
+	{
+		rows_staged_info(&r->staged[0], now_ms, &row.staged);
+		row.staged.value = r->staged[0].value;
+		st = project(w, m, at, &row.staged.value, &w->projected[1], err);
+	}
+	if (st == DORIS_OK)
+		row_state_encode(reply, &row);
+	return st;
+}
+
+DorisStatus read_execute(Worker *w, uint64_t epoch, const GetRequest *m, DorisBuf *reply,
+						 DorisError *err)
+{
+	Node *n = w->node;
+	DorisStatus st = epoch_admit(n, epoch, err);
+	size_t start = reply->len;
+	size_t limit = m->max_bytes == 0 ? DORIS_BATCH_BYTES : m->max_bytes;
+	uint64_t now_ms = clock_wall_ms();
+	uint32_t known_ns = 0;
+	const NsDef *def;
+	uint32_t nrows = 0;
+
+	if (limit > MAX_REPLY)
+		limit = MAX_REPLY;
+	buf_put_u32(reply, 0);
+	for (uint32_t i = 0; st == DORIS_OK && i < m->nkeys; i++)
+	{
+		const KeyRef *at = &m->keys[i];
+
+		if (nrows > 0 && reply->len - start >= limit)
+			break;
+		st = rows_check(n, at, 0, err);
+		if (st == DORIS_OK)
+			st = epoch_check(n, epoch, at->vnode, PLACE_JUDGE, err);
+		if (st == DORIS_OK && at->space == DORIS_SPACE_ROWS && at->ns != known_ns)
+		{
+			st = epoch_namespace(n, at->ns, &def, err);
+			known_ns = at->ns;
+		}
+		if (st == DORIS_OK)
+			st = tables_need(w, at->vnode, err);
+		if (st == DORIS_OK)
+			st = read_row(w, m, at, now_ms, reply, err);
+		nrows++;
+	}
+	if (st != DORIS_OK)
+		return st;
+	if (reply->failed)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory reading", node_name(n));
+	buf_set_u32(reply, start, nrows);
+	node_count(n, COUNT_ROWS_READ, nrows);
+	return DORIS_OK;
+}

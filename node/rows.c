@@ -1,0 +1,89 @@
+/*
+ * rows.c: records in the store, for the requests that read and write rows.
+ */
+#include "node.h"
+
+#include <string.h>
+
+DorisStatus rows_load(Worker *w, uint32_t vnode, DorisBytes stored_key, Record *r, DorisError *err)
+{
+	DorisBytes value;
+	DorisStatus st = w->node->driver->get(w->ss, vnode, stored_key, &value, err);
+
+	if (st == DORIS_NOT_FOUND)
+	{
+		record_clear(r);
+		return DORIS_OK;
+	}
+	if (st != DORIS_OK)
+		return st;
+	if (!record_decode(value, r))
+		return doris_error(err, DORIS_IO, "%s: a record of vnode %u is damaged", node_name(w->node),
+						   vnode);
+	return DORIS_OK;
+}
+
+DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key, const Record *r,
+					  bool was_live, size_t was_bytes, DorisError *err)
+{
+	DorisStatus st;
+	bool live = record_is_live(r);
+	size_t bytes = r->value.len;
+
+	if (record_is_empty(r))
+		st = w->node->driver->del(w->ss, vnode, stored_key, err);
+	else
+	{
+		DorisBytes value;
+
+		buf_reset(&w->record);
+		record_encode(&w->record, r);
+		if (w->record.failed)
+			return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory for a row of %zu bytes",
+							   node_name(w->node), bytes);
+		value.data = w->record.data;
+		value.len = w->record.len;
+		st = w->node->driver->put(w->ss, vnode, stored_key, value, err);
+	}
+	if (st == DORIS_OK && (live || was_live) && stored_key.data[0] == DORIS_SPACE_ROWS)
+	{
+		const uint8_t *p = stored_key.data;
+		uint32_t ns = (uint32_t) p[1] << 24 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 8 | p[4];
+		int64_t key = (int64_t) stored_key.len - 5;
+
+		counters_note(w, vnode, ns, (live ? 1 : 0) - (was_live ? 1 : 0),
+					  (live ? key + (int64_t) bytes : 0) -
+						  (was_live ? key + (int64_t) was_bytes : 0));
+	}
+	return st;
+}
+
+DorisStatus rows_check(const Node *n, const KeyRef *at, size_t value_len, DorisError *err)
+{
+	if (at->space != DORIS_SPACE_ROWS && at->space != DORIS_SPACE_DECISIONS)
+		return doris_error(err, DORIS_BAD_MESSAGE, "%s: key space %u is unknown", node_name(n),
+						   at->space);
+	if (at->space == DORIS_SPACE_DECISIONS && (at->ns != 0 || at->key.len != DORIS_TXNID_SIZE))
+		return doris_error(err, DORIS_BAD_MESSAGE, "%s: malformed key of a decision row",
+						   node_name(n));
+	if (at->key.len > DORIS_MAX_KEY)
+		return doris_error(err, DORIS_TOO_BIG, "a key of %zu bytes is over the limit of %d",
+						   at->key.len, DORIS_MAX_KEY);
+	if (value_len > DORIS_MAX_VALUE)
+		return doris_error(err, DORIS_TOO_BIG, "a row of %zu bytes is over the limit of %u",
+						   value_len, DORIS_MAX_VALUE);
+	return DORIS_OK;
+}
+
+void rows_staged_info(const RecordStaged *s, uint64_t now_ms, StagedInfo *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->txn = s->txn;
+	out->mode = s->mode;
+	out->decision_vnode = s->decision_vnode;
+	out->expires_ms = s->expires_ms;
+	out->now_ms = now_ms;
+	out->deleted = s->kind == WRITE_DELETE;
+	out->base = s->base;
+	out->version = s->version;
+}

@@ -1,0 +1,243 @@
+/*
+ * scan.c: SCAN: one page of a namespace's rows in some vnodes, from a resume token on.
+ *
+ * Nothing is kept between pages. A page ends at its limits of rows and bytes, or after MAX_MS of
+ * looking, so that a filter that nothing passes cannot hold the worker (I6). Only complete copies serve (I2). The
+ * caller holds the epoch lock for reading (I3).
+ */
+#include "node.h"
+
+#include <string.h>
+
+#include "filter.h"
+#include "row.h"
+
+#define DEFAULT_ROWS 10000
+#define MAX_ROWS 65536
+#define MAX_BYTES (16u << 20)
+#define MAX_MS 100
+#define LOOK_AT_CLOCK 512 /* rows between two looks */
+
+typedef struct ScanPage
+{
+	Worker *w;
+	const ScanRequest *m;
+	const NsDef *def;
+	Filter *filter;
+	DorisBuf *reply;
+	size_t start;
+	uint32_t max_rows;
+	size_t max_bytes;
+	uint64_t now_ms;
+	uint64_t until_ms; /* monotonic */
+	uint64_t counted;
+	uint32_t nrows;
+	uint64_t looked;
+	uint32_t last_vnode; /* the token */
+	DorisBuf last_key;
+} ScanPage;
+
+static DorisStatus send_row(ScanPage *p, uint32_t vnode, const RowState *row)
+{
+	buf_put_varint(p->reply, vnode);
+	row_state_encode(p->reply, row);
+	p->nrows++;
+	return DORIS_OK;
+}
+
+static DorisStatus scan_row(ScanPage *p, uint32_t vnode, DorisBytes key, DorisError *err)
+{
+	const Record *r = &p->w->row;
+	RowState row;
+
+	if (r->nstaged == 0)
+	{
+		if (!record_is_live(r) || !filter_pass(p->filter, p->def, key, r->value))
+			return DORIS_OK;
+		if (p->m->count_only)
+		{
+			p->counted++;
+			return DORIS_OK;
+		}
+	}
+	memset(&row, 0, sizeof(row));
+	row.key = key;
+	row.present = record_is_live(r);
+	row.version = r->version;
+	row.value = r->value;
+	row.nstaged = r->nstaged;
+	if (r->nstaged > 0)
+	{
+		/* the asker settles it before it filters: so all columns, whether it passes or not */
+		rows_staged_info(&r->staged[0], p->now_ms, &row.staged);
+		row.staged.value = r->staged[0].value;
+	}
+	else if (!p->m->all_columns && r->value.len > 0)
+	{
+		DorisBuf *into = &p->w->projected[0];
+
+		buf_reset(into);
+		if (!row_project(r->value, p->m->columns, p->m->ncolumns, into))
+			return doris_error(err, DORIS_IO,
+							   "%s: a value of namespace %s in vnode %u does not decode",
+							   node_name(p->w->node), p->def->name, vnode);
+		row.value.data = into->data;
+		row.value.len = into->len;
+	}
+	return send_row(p, vnode, &row);
+}
+
+static bool page_is_full(const ScanPage *p)
+{
+	return p->nrows >= p->max_rows || p->reply->len - p->start >= p->max_bytes ||
+		   (p->looked % LOOK_AT_CLOCK == 0 && clock_mono_ms() > p->until_ms);
+}
+
+/* The range of store keys to read in this vnode. */
+static bool range_of(const ScanPage *p, uint32_t vnode, DorisBuf *low, DorisBuf *high)
+{
+	const ScanRequest *m = p->m;
+	DorisBytes none = {NULL, 0};
+	bool resumes = m->resume && m->resume_vnode == vnode;
+	DorisBytes from = m->low;
+
+	buf_reset(low);
+	buf_reset(high);
+	if (resumes && bytes_compare(m->resume_key, from) >= 0)
+	{
+		record_key(low, DORIS_SPACE_ROWS, m->ns, m->resume_key);
+		buf_put_u8(low, 0); /* the first key after it */
+	}
+	else
+		record_key(low, DORIS_SPACE_ROWS, m->ns, from);
+	if (m->high.len > 0)
+		record_key(high, DORIS_SPACE_ROWS, m->ns, m->high);
+	else if (m->ns == UINT32_MAX)
+		buf_put_u8(high, DORIS_SPACE_ROWS + 1);
+	else
+		record_key(high, DORIS_SPACE_ROWS, m->ns + 1, none);
+	return !low->failed && !high->failed;
+}
+
+/* *full: the page ended within this vnode. */
+static DorisStatus scan_vnode(ScanPage *p, uint32_t vnode, bool *full, DorisError *err)
+{
+	Worker *w = p->w;
+	const StoreDriver *d = w->node->driver;
+	DorisBuf *low = &w->key;
+	DorisBuf *high = &w->index;
+	DorisBytes key;
+	DorisBytes value;
+	StoreScan *sc;
+	DorisStatus st;
+
+	if (!range_of(p, vnode, low, high))
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning", node_name(w->node));
+	{
+		DorisBytes from = {low->data, low->len};
+		DorisBytes to = {high->data, high->len};
+
+		if (bytes_compare(from, to) >= 0)
+			return DORIS_OK;
+		st = d->scan(w->ss, vnode, from, to, &sc, err);
+	}
+	if (st != DORIS_OK)
+		return st;
+	while ((st = d->next(sc, &key, &value, err)) == DORIS_OK)
+	{
+		DorisBytes row_key = {key.data + 5, key.len - 5};
+
+		if (key.len < 5 || !record_decode(value, &w->row))
+		{
+			st = doris_error(err, DORIS_IO, "%s: a record of vnode %u is damaged",
+							 node_name(w->node), vnode);
+			break;
+		}
+		p->looked++;
+		st = scan_row(p, vnode, row_key, err);
+		if (st != DORIS_OK)
+			break;
+		if (page_is_full(p))
+		{
+			*full = true;
+			p->last_vnode = vnode;
+			buf_reset(&p->last_key);
+			buf_put_raw(&p->last_key, row_key.data, row_key.len);
+			break;
+		}
+	}
+	d->scan_close(sc);
+	commit_need_vnode(w, vnode);
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
+static DorisStatus check_request(Worker *w, uint64_t epoch, const ScanRequest *m, const NsDef **def,
+								 DorisError *err)
+{
+	Node *n = w->node;
+	DorisStatus st = epoch_admit(n, epoch, err);
+	bool found = !m->resume;
+
+	if (st == DORIS_OK)
+		st = epoch_namespace(n, m->ns, def, err);
+	for (uint32_t i = 0; st == DORIS_OK && i < m->nvnodes; i++)
+	{
+		st = epoch_check(n, epoch, m->vnodes[i], PLACE_JUDGE, err);
+		if (st == DORIS_OK)
+			st = tables_need(w, m->vnodes[i], err);
+		if (st == DORIS_OK && i > 0 && m->vnodes[i] <= m->vnodes[i - 1])
+			st = doris_error(err, DORIS_BAD_MESSAGE, "scan: the vnodes do not rise");
+		found = found || m->vnodes[i] == m->resume_vnode;
+	}
+	if (st == DORIS_OK && !found)
+		st = doris_error(err, DORIS_BAD_MESSAGE,
+						 "scan: the resume token's vnode %u is not asked for", m->resume_vnode);
+	return st;
+}
+
+DorisStatus scan_execute(Worker *w, uint64_t epoch, const ScanRequest *m, DorisBuf *reply,
+						 DorisError *err)
+{
+	Node *n = w->node;
+	ScanPage p = {.w = w, .m = m, .reply = reply, .start = reply->len};
+	bool full = false;
+	DorisStatus st = check_request(w, epoch, m, &p.def, err);
+
+	if (st == DORIS_OK)
+		st = filter_decode(m->filter, p.def, &p.filter, err);
+	if (st != DORIS_OK)
+		return st;
+	p.max_rows = m->max_rows == 0 ? DEFAULT_ROWS : m->max_rows;
+	if (p.max_rows > MAX_ROWS)
+		p.max_rows = MAX_ROWS;
+	p.max_bytes = m->max_bytes == 0 ? DORIS_BATCH_BYTES : m->max_bytes;
+	if (p.max_bytes > MAX_BYTES)
+		p.max_bytes = MAX_BYTES;
+	p.now_ms = clock_wall_ms();
+	p.until_ms = clock_mono_ms() + MAX_MS;
+	buf_init(&p.last_key);
+	buf_put_u32(reply, 0);
+	locks_clear(w);
+	st = commit_begin(w, err); /* one snapshot for the page */
+	for (uint32_t i = 0; st == DORIS_OK && !full && i < m->nvnodes; i++)
+	{
+		if (m->resume && m->vnodes[i] < m->resume_vnode)
+			continue;
+		st = scan_vnode(&p, m->vnodes[i], &full, err);
+	}
+	commit_abandon(w);
+	filter_free(p.filter);
+	if (st == DORIS_OK)
+	{
+		buf_set_u32(reply, p.start, p.nrows);
+		buf_put_u64(reply, p.counted);
+		buf_put_u8(reply, full ? 0 : 1);
+		buf_put_varint(reply, p.last_vnode);
+		buf_put_bytes(reply, p.last_key.data, p.last_key.len);
+		if (reply->failed || p.last_key.failed)
+			st = doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning", node_name(n));
+		node_count(n, COUNT_ROWS_SCANNED, p.looked);
+	}
+	buf_free(&p.last_key);
+	return st;
+}

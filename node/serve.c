@@ -1,0 +1,205 @@
+/*
+ * serve.c: the worker threads and group commit.
+ *
+ * A worker waits for a request, executes it, and goes on with what is queued. Answers that promise nothing about the disk
+ * leave at once. The others wait until the queue is empty or a limit is reached; then one flush of the log serves them all,
+ * with those of the other workers. A request that comes alone waits for nobody.
+ */
+#include "node.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_REQUESTS 64
+#define BATCH_BYTES (4u << 20)
+#define BATCH_MS 5
+#define IDLE_MS 250
+
+/* A request whose answer waits for the flush. */
+typedef struct Waiting
+{
+	Incoming in;
+	DorisBuf reply;
+} Waiting;
+
+typedef struct Batch
+{
+	Waiting waiting[BATCH_REQUESTS];
+	int n;
+	size_t bytes;
+	uint64_t need;	   /* highest commit that must be on disk */
+	uint64_t since_ms; /* when the first began to wait */
+} Batch;
+
+/* The flush failed: what was promised cannot be. Each is told so, and must take its outcome as open. */
+static void spoil(Worker *w, Waiting *x, const DorisError *why)
+{
+	Envelope e;
+	Envelope back;
+	DorisBytes body;
+	DorisError err;
+
+	if (envelope_read(&w->node->keys, x->in.message.data, x->in.message.len, &e, &body, &w->scratch,
+					  &err) != DORIS_OK)
+		return;
+	memset(&back, 0, sizeof(back));
+	back.format = e.format;
+	back.type = e.type | DORIS_REPLY;
+	back.request = e.request;
+	back.sender = atomic_load(&w->node->node_id);
+	back.epoch = atomic_load(&w->node->epoch);
+	buf_reset(&w->body);
+	reply_put_error(&w->body, why);
+	body.data = w->body.data;
+	body.len = w->body.len;
+	if (envelope_write(&w->node->keys, &back, body, &x->reply, &err) != DORIS_OK)
+		buf_reset(&x->reply);
+}
+
+static void batch_answer(Worker *w, Batch *b)
+{
+	Node *n = w->node;
+	DorisError err = {0};
+
+	if (b->n == 0)
+		return;
+	if (commit_flush(w, b->need, &err) != DORIS_OK)
+	{
+		log_line(LOG_ERROR, "%s", err.message);
+		for (int i = 0; i < b->n; i++)
+			spoil(w, &b->waiting[i], &err);
+	}
+	node_count(n, COUNT_BATCHES, 1);
+	for (int i = 0; i < b->n; i++)
+	{
+		DorisBytes reply = {b->waiting[i].reply.data, b->waiting[i].reply.len};
+
+		if (reply.len > 0)
+			listener_reply(n->listener, &b->waiting[i].in, reply);
+		else
+			listener_drop(n->listener, &b->waiting[i].in);
+		if (b->waiting[i].reply.cap > DORIS_BATCH_BYTES)
+			buf_free(&b->waiting[i].reply);
+	}
+	b->n = 0;
+	b->bytes = 0;
+	b->need = 0;
+}
+
+/* A buffer that served a huge message does not keep its memory. */
+static void trim(DorisBuf *b)
+{
+	if (b->cap > 2 * DORIS_BATCH_BYTES)
+		buf_free(b);
+}
+
+static void serve_one(Worker *w, Batch *b, Incoming *in)
+{
+	Node *n = w->node;
+	DorisBuf *reply = &b->waiting[b->n].reply;
+
+	if (b->n > 0 && dispatch_is_long(in->message))
+		batch_answer(w, b);
+	reply = &b->waiting[b->n].reply;
+	if (!dispatch_message(w, in->message, reply))
+		listener_drop(n->listener, in);
+	else if (w->need == 0 || w->need <= atomic_load(&n->flushed) || atomic_load(&n->sync_interval))
+	{
+		DorisBytes bytes = {reply->data, reply->len};
+
+		listener_reply(n->listener, in, bytes);
+		trim(reply);
+	}
+	else
+	{
+		Waiting *x = &b->waiting[b->n];
+
+		if (b->n == 0)
+			b->since_ms = clock_mono_ms();
+		x->in = *in;
+		b->n++;
+		b->bytes += in->message.len;
+		if (w->need > b->need)
+			b->need = w->need;
+	}
+	trim(&w->scratch);
+	trim(&w->body);
+	trim(&w->record);
+	trim(&w->index);
+	trim(&w->projected[0]);
+	trim(&w->projected[1]);
+}
+
+static void *worker_main(void *arg)
+{
+	Worker *w = arg;
+	Node *n = w->node;
+	Batch *b = calloc(1, sizeof(*b));
+	DorisError err;
+
+	if (b == NULL)
+	{
+		log_line(LOG_ERROR, "out of memory starting a worker");
+		node_stop(n, 1);
+		return NULL;
+	}
+	for (;;)
+	{
+		Incoming in;
+		DorisStatus st = listener_receive(n->listener, b->n > 0 ? 0 : IDLE_MS, &in, &err);
+
+		if (st == DORIS_OK)
+			serve_one(w, b, &in);
+		else if (st == DORIS_TIMEOUT && b->n == 0)
+			n->driver->idle(w->ss);
+		else if (st != DORIS_TIMEOUT && st != DORIS_CANCELLED)
+			log_line(LOG_ERROR, "%s", err.message);
+		if (b->n > 0 && (st != DORIS_OK || b->n == BATCH_REQUESTS || b->bytes >= BATCH_BYTES ||
+						 clock_mono_ms() - b->since_ms >= BATCH_MS))
+			batch_answer(w, b);
+		if (st == DORIS_CANCELLED)
+			break;
+	}
+	for (int i = 0; i < BATCH_REQUESTS; i++)
+		buf_free(&b->waiting[i].reply);
+	free(b);
+	return NULL;
+}
+
+DorisStatus serve_start(Node *n, Worker **workers, DorisError *err)
+{
+	Worker *w = calloc((size_t) n->config.workers, sizeof(*w));
+	DorisStatus st = DORIS_OK;
+
+	*workers = w;
+	if (w == NULL)
+		return doris_error(err, DORIS_NO_MEMORY, "starting the workers: out of memory");
+	for (int i = 0; st == DORIS_OK && i < n->config.workers; i++)
+		st = worker_init(&w[i], n, err);
+	if (st != DORIS_OK)
+		return st;
+	for (int i = 0; i < n->config.workers; i++)
+	{
+		int rc = pthread_create(&w[i].thread, NULL, worker_main, &w[i]);
+
+		if (rc != 0)
+			return doris_error(err, DORIS_NO_MEMORY, "starting a worker thread: %s", strerror(rc));
+		w[i].running = true;
+	}
+	return DORIS_OK;
+}
+
+void serve_join(Node *n, Worker *workers)
+{
+	if (workers == NULL)
+		return;
+	if (n->listener != NULL)
+		listener_shutdown(n->listener);
+	for (int i = 0; i < n->config.workers; i++)
+	{
+		if (workers[i].running)
+			(void) pthread_join(workers[i].thread, NULL);
+		worker_free(&workers[i]);
+	}
+	free(workers);
+}

@@ -1,0 +1,110 @@
+/*
+ * stats.c: STATS: the node's counters by name.
+ */
+#include "node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const counter_names[COUNT_LAST] = {
+	[COUNT_PING] = "requests_ping",
+	[COUNT_TOPOLOGY_GET] = "requests_topology_get",
+	[COUNT_TOPOLOGY_PUT] = "requests_topology_put",
+	[COUNT_STATS] = "requests_stats",
+	[COUNT_HEARTBEAT] = "requests_heartbeat",
+	[COUNT_GET] = "requests_get",
+	[COUNT_SCAN] = "requests_scan",
+	[COUNT_STAGE] = "requests_stage",
+	[COUNT_FINISH] = "requests_finish",
+	[COUNT_OUTCOME] = "requests_outcome",
+	[COUNT_APPLY] = "requests_apply",
+	[COUNT_DIGEST] = "requests_digest",
+	[COUNT_OTHER] = "requests_other",
+	[COUNT_BAD] = "bad_messages",
+	[COUNT_CLOCK] = "refused_clock",
+	[COUNT_ERRORS] = "errors",
+	[COUNT_ROWS_READ] = "rows_read",
+	[COUNT_ROWS_SCANNED] = "rows_scanned",
+	[COUNT_ROWS_STAGED] = "rows_staged",
+	[COUNT_ROWS_FINISHED] = "rows_finished",
+	[COUNT_ROWS_APPLIED] = "rows_applied",
+	[COUNT_CONFLICTS] = "conflicts",
+	[COUNT_BATCHES] = "batches",
+	[COUNT_FLUSHES] = "flushes",
+	[COUNT_RETRIES] = "store_retries",
+	[COUNT_PURGED] = "purged",
+	[COUNT_DROPPED] = "rows_dropped",
+	[COUNT_ALARMS] = "alarms",
+};
+
+/* Names of namespaces' counters that can be told at once (I6). */
+#define MAX_ITEMS 65536
+
+static void add(StatsReply *r, const char *name, uint64_t value)
+{
+	if (r->n >= MAX_ITEMS)
+		return;
+	(void) snprintf(r->items[r->n].name, sizeof(r->items[r->n].name), "%s", name);
+	r->items[r->n].value = value;
+	r->n++;
+}
+
+static uint64_t not_negative(int64_t v)
+{
+	return v < 0 ? 0 : (uint64_t) v;
+}
+
+void stats_execute(Node *n, DorisBuf *reply)
+{
+	StatsReply r = {0};
+	uint64_t rows;
+	uint64_t bytes;
+	size_t namespaces = 0;
+	uint32_t targets = 0;
+
+	for (int b = 0; b < NODE_NS_BUCKETS; b++)
+	{
+		for (NsCount *c = atomic_load(&n->ns_counts[b]); c != NULL; c = c->next)
+			namespaces++;
+	}
+	r.items = calloc(COUNT_LAST + 16 + 2 * namespaces, sizeof(*r.items));
+	if (r.items == NULL)
+	{
+		reply->failed = true;
+		return;
+	}
+	for (int i = 0; i < COUNT_LAST; i++)
+		add(&r, counter_names[i], atomic_load(&n->counters[i]));
+	counters_total(n, &rows, &bytes);
+	(void) pthread_rwlock_rdlock(&n->epoch_lock);
+	if (n->placement != NULL)
+		targets = n->placement->targets;
+	(void) pthread_rwlock_unlock(&n->epoch_lock);
+	add(&r, "ready", atomic_load(&n->serving) ? 1 : 0);
+	add(&r, "epoch", atomic_load(&n->epoch));
+	add(&r, "vnodes", targets);
+	add(&r, "rows", rows);
+	add(&r, "bytes", bytes);
+	add(&r, "staged", not_negative(atomic_load(&n->staged)));
+	add(&r, "commits", atomic_load(&n->commits));
+	add(&r, "disk_free", atomic_load(&n->disk_free));
+	add(&r, "disk_full", atomic_load(&n->disk_full) ? 1 : 0);
+	add(&r, "horizon_ms", atomic_load(&n->horizon_ms));
+	for (int b = 0; b < NODE_NS_BUCKETS; b++)
+	{
+		NsCount *c = atomic_load(&n->ns_counts[b]);
+
+		for (; c != NULL && namespaces > 0; c = c->next, namespaces--)
+		{
+			char name[64];
+
+			(void) snprintf(name, sizeof(name), "rows_ns_%u", c->ns);
+			add(&r, name, not_negative(atomic_load(&c->rows)));
+			(void) snprintf(name, sizeof(name), "bytes_ns_%u", c->ns);
+			add(&r, name, not_negative(atomic_load(&c->bytes)));
+		}
+	}
+	stats_reply_encode(reply, &r);
+	free(r.items);
+}

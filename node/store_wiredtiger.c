@@ -1,0 +1,780 @@
+/*
+ * store_wiredtiger.c: the storage driver over WiredTiger 3.2 (store.h).
+ *
+ * One table is one file (file:v00042.wt, file:meta.wt, ...), all logged, so that a transaction over several is
+ * not torn by a crash. Commits do not sync; flush does, for all of them at once (group commit).
+ *
+ * Assumptions
+ * - A session keeps its cursors open (twice as fast as opening a cached one for each operation), at most
+ *   MAX_OPEN_CURSORS. An open cursor keeps its file from being dropped: a drop raises a generation that
+ *   the other sessions see at their next transaction or idle call, and is tried again later by its caller.
+ * - At most one cursor of a session is positioned: a position pins a page.
+ */
+#include "store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <wiredtiger.h>
+
+#include "log.h"
+
+#define TABLE_COUNT (STORE_TABLE_HINTS + 1)
+#define MAX_OPEN_CURSORS 4096
+
+/*
+ * allocation_size 512B: the only one whose files WT_SESSION.import of 3.2.1 takes.
+ */
+#define TABLE_CONFIG                                                                   \
+	"key_format=u,value_format=u,allocation_size=512B,leaf_page_max=32KB,checksum=on," \
+	"memory_page_max=2MB,log=(enabled=true)"
+
+struct Store
+{
+	WT_CONNECTION *conn;
+	char *home;
+	uint64_t cache_bytes;
+	_Atomic uint64_t drops; /* generation: raised before each drop */
+	pthread_mutex_t backup; /* WiredTiger allows one backup cursor */
+};
+
+struct StoreSession
+{
+	Store *store;
+	WT_SESSION *wt;
+	WT_CURSOR **cursors; /* by table; NULL: not open */
+	StoreTable *open;	 /* tables with an open cursor, nopen of them */
+	uint32_t nopen;
+	uint32_t hand;		   /* which is closed next when there are too many */
+	WT_CURSOR *positioned; /* holds a page: reset before the next call */
+	uint64_t seen_drops;   /* generation of drops up to which cursors were let go */
+	bool in_transaction;
+};
+
+struct StoreScan
+{
+	StoreSession *ss;
+	WT_CURSOR *cursor;
+	uint8_t *high; /* copy; NULL: to the end */
+	size_t high_len;
+	bool started;
+	bool skip_first; /* positioned by open: the first next must not move */
+	bool at_end;
+};
+
+static void table_uri(StoreTable t, char out[32])
+{
+	switch (t)
+	{
+		case STORE_TABLE_META:
+			strcpy(out, "file:meta.wt");
+			break;
+		case STORE_TABLE_STAGED:
+			strcpy(out, "file:staged.wt");
+			break;
+		case STORE_TABLE_MEMORY:
+			strcpy(out, "file:memory.wt");
+			break;
+		case STORE_TABLE_HINTS:
+			strcpy(out, "file:hints.wt");
+			break;
+		default:
+			(void) snprintf(out, 32, "file:v%05u.wt", (unsigned) t);
+			break;
+	}
+}
+
+static DorisStatus wt_error(int rc, const char *what, DorisError *err)
+{
+	switch (rc)
+	{
+		case WT_ROLLBACK:
+			return doris_error(err, DORIS_CONFLICT, "%s: another transaction wrote the same key",
+							   what);
+		case ENOSPC:
+		case EDQUOT:
+			return doris_error(err, DORIS_DISK_FULL, "%s: no space left on the disk", what);
+		case ENOMEM:
+			return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory", what);
+		case EBUSY:
+			return doris_error(err, DORIS_LIMIT, "%s: in use", what);
+		case EMFILE:
+		case ENFILE:
+			(void) doris_error(err, DORIS_LIMIT, "%s: too many open files", what);
+			return doris_hint(err, "Raise the limit of open files (ulimit -n) of the node.");
+		case WT_PANIC:
+			/* nothing can be done with the engine any more; the log has all that was promised */
+			log_line(LOG_ERROR, "%s: the storage engine gave up; stopping", what);
+			_exit(1);
+		default:
+			return doris_error(err, DORIS_IO, "%s: %s", what, wiredtiger_strerror(rc));
+	}
+}
+
+static int on_error(WT_EVENT_HANDLER *h, WT_SESSION *session, int error, const char *message)
+{
+	(void) h;
+	(void) session;
+	log_line(error == EBUSY ? LOG_DEBUG : LOG_ERROR, "wiredtiger: %s", message);
+	return 0;
+}
+
+static int on_message(WT_EVENT_HANDLER *h, WT_SESSION *session, const char *message)
+{
+	(void) h;
+	(void) session;
+	log_line(LOG_DEBUG, "wiredtiger: %s", message);
+	return 0;
+}
+
+static WT_EVENT_HANDLER event_handler = {on_error, on_message, NULL, NULL};
+
+static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
+{
+	char config[768];
+	Store *s = calloc(1, sizeof(*s));
+	int rc;
+
+	*out = NULL;
+	if (s == NULL || (s->home = strdup(o->home)) == NULL)
+	{
+		free(s);
+		return doris_error(err, DORIS_NO_MEMORY, "opening %s: out of memory", o->home);
+	}
+	s->cache_bytes = o->cache_bytes;
+	(void) pthread_mutex_init(&s->backup, NULL);
+	(void) snprintf(config, sizeof(config),
+					"create,cache_size=%lluB,session_max=512,statistics=(none),"
+					"log=(enabled=true,archive=true,file_max=32MB,prealloc=false),"
+					"transaction_sync=(enabled=false),"
+					"checkpoint=(wait=30,log_size=256MB),"
+					"file_manager=(close_idle_time=3600,close_handle_minimum=20000),"
+					"eviction=(threads_min=1,threads_max=2)",
+					(unsigned long long) o->cache_bytes);
+	rc = wiredtiger_open(o->home, &event_handler, config, &s->conn);
+	if (rc != 0)
+	{
+		DorisStatus st;
+
+		st = doris_error(err, rc == ENOSPC ? DORIS_DISK_FULL : DORIS_IO,
+						 "opening the store in %s: %s", o->home, wiredtiger_strerror(rc));
+		free(s->home);
+		free(s);
+		return st;
+	}
+	*out = s;
+	return DORIS_OK;
+}
+
+static void wt_close(Store *s)
+{
+	int rc;
+
+	if (s == NULL)
+		return;
+	rc = s->conn->close(s->conn, NULL);
+	if (rc != 0)
+		log_line(LOG_ERROR, "closing the store: %s", wiredtiger_strerror(rc));
+	(void) pthread_mutex_destroy(&s->backup);
+	free(s->home);
+	free(s);
+}
+
+static DorisStatus wt_session(Store *s, StoreSession **out, DorisError *err)
+{
+	StoreSession *ss = calloc(1, sizeof(*ss));
+	int rc;
+
+	*out = NULL;
+	if (ss != NULL)
+	{
+		ss->cursors = calloc(TABLE_COUNT, sizeof(*ss->cursors));
+		ss->open = malloc(MAX_OPEN_CURSORS * sizeof(*ss->open));
+	}
+	if (ss == NULL || ss->cursors == NULL || ss->open == NULL)
+	{
+		if (ss != NULL)
+		{
+			free(ss->cursors);
+			free(ss->open);
+		}
+		free(ss);
+		return doris_error(err, DORIS_NO_MEMORY, "opening a store session: out of memory");
+	}
+	ss->store = s;
+	rc = s->conn->open_session(s->conn, NULL, "isolation=snapshot", &ss->wt);
+	if (rc != 0)
+	{
+		free(ss->cursors);
+		free(ss->open);
+		free(ss);
+		return wt_error(rc, "opening a store session", err);
+	}
+	*out = ss;
+	return DORIS_OK;
+}
+
+/* ---- cursors ---- */
+
+static void release_position(StoreSession *ss)
+{
+	if (ss->positioned != NULL)
+	{
+		(void) ss->positioned->reset(ss->positioned);
+		ss->positioned = NULL;
+	}
+}
+
+static void close_cursor_at(StoreSession *ss, uint32_t i)
+{
+	StoreTable t = ss->open[i];
+	WT_CURSOR *c = ss->cursors[t];
+
+	if (c == ss->positioned)
+		ss->positioned = NULL;
+	(void) c->close(c);
+	ss->cursors[t] = NULL;
+	ss->open[i] = ss->open[--ss->nopen];
+}
+
+static void close_cursors(StoreSession *ss)
+{
+	while (ss->nopen > 0)
+		close_cursor_at(ss, ss->nopen - 1);
+}
+
+static void close_cursor_of(StoreSession *ss, StoreTable t)
+{
+	if (ss->cursors[t] == NULL)
+		return;
+	for (uint32_t i = 0; i < ss->nopen; i++)
+	{
+		if (ss->open[i] == t)
+		{
+			close_cursor_at(ss, i);
+			return;
+		}
+	}
+}
+
+static void wt_idle(StoreSession *ss)
+{
+	uint64_t drops = atomic_load(&ss->store->drops);
+
+	if (ss->in_transaction)
+		return;
+	release_position(ss);
+	if (ss->seen_drops != drops)
+	{
+		close_cursors(ss);
+		ss->seen_drops = drops;
+	}
+}
+
+static void wt_session_close(StoreSession *ss)
+{
+	if (ss == NULL)
+		return;
+	close_cursors(ss);
+	(void) ss->wt->close(ss->wt, NULL);
+	free(ss->cursors);
+	free(ss->open);
+	free(ss);
+}
+
+static DorisStatus cursor_for(StoreSession *ss, StoreTable t, WT_CURSOR **out, DorisError *err)
+{
+	char uri[32];
+	int rc;
+
+	if (t >= TABLE_COUNT)
+		return doris_error(err, DORIS_INTERNAL, "no table has number %u", t);
+	if (!ss->in_transaction && ss->seen_drops != atomic_load(&ss->store->drops))
+		wt_idle(ss);
+	*out = ss->cursors[t];
+	if (*out != NULL)
+		return DORIS_OK;
+	if (ss->nopen >= MAX_OPEN_CURSORS)
+	{
+		ss->hand = (ss->hand + 1) % ss->nopen;
+		close_cursor_at(ss, ss->hand);
+	}
+	table_uri(t, uri);
+	rc = ss->wt->open_cursor(ss->wt, uri, NULL, NULL, out);
+	if (rc == ENOENT)
+		return doris_error(err, DORIS_IO, "the table %s does not exist", uri);
+	if (rc != 0)
+		return wt_error(rc, uri, err);
+	ss->cursors[t] = *out;
+	ss->open[ss->nopen++] = t;
+	return DORIS_OK;
+}
+
+/* ---- tables ---- */
+
+static DorisStatus wt_create(StoreSession *ss, StoreTable t, DorisError *err)
+{
+	char uri[32];
+	int rc;
+
+	release_position(ss);
+	table_uri(t, uri);
+	rc = ss->wt->create(ss->wt, uri, TABLE_CONFIG);
+	return rc == 0 ? DORIS_OK : wt_error(rc, uri, err);
+}
+
+static DorisStatus wt_drop(StoreSession *ss, StoreTable t, DorisError *err)
+{
+	char uri[32];
+	int rc;
+
+	release_position(ss);
+	close_cursor_of(ss, t);
+	atomic_fetch_add(&ss->store->drops, 1);
+	table_uri(t, uri);
+	rc = ss->wt->drop(ss->wt, uri, "force=true");
+	return rc == 0 || rc == ENOENT ? DORIS_OK : wt_error(rc, uri, err);
+}
+
+static DorisStatus wt_exists(StoreSession *ss, StoreTable t, bool *out, DorisError *err)
+{
+	char uri[32];
+	WT_CURSOR *c;
+	int rc;
+
+	release_position(ss);
+	table_uri(t, uri);
+	rc = ss->wt->open_cursor(ss->wt, "metadata:", NULL, NULL, &c);
+	if (rc != 0)
+		return wt_error(rc, "reading the store's catalogue", err);
+	c->set_key(c, uri);
+	rc = c->search(c);
+	(void) c->close(c);
+	if (rc != 0 && rc != WT_NOTFOUND)
+		return wt_error(rc, uri, err);
+	*out = rc == 0;
+	return DORIS_OK;
+}
+
+/* ---- transactions ---- */
+
+static DorisStatus wt_begin(StoreSession *ss, DorisError *err)
+{
+	int rc;
+
+	wt_idle(ss);
+	rc = ss->wt->begin_transaction(ss->wt, NULL);
+	if (rc != 0)
+		return wt_error(rc, "beginning a transaction", err);
+	ss->in_transaction = true;
+	return DORIS_OK;
+}
+
+static DorisStatus wt_commit(StoreSession *ss, DorisError *err)
+{
+	int rc;
+
+	release_position(ss);
+	ss->in_transaction = false;
+	rc = ss->wt->commit_transaction(ss->wt, NULL);
+	return rc == 0 ? DORIS_OK : wt_error(rc, "committing to the store", err);
+}
+
+static void wt_rollback(StoreSession *ss)
+{
+	if (!ss->in_transaction)
+		return;
+	release_position(ss);
+	ss->in_transaction = false;
+	(void) ss->wt->rollback_transaction(ss->wt, NULL);
+}
+
+/* ---- single keys ---- */
+
+static DorisStatus wt_get(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes *value,
+						  DorisError *err)
+{
+	WT_CURSOR *c;
+	WT_ITEM item = {0};
+	DorisStatus st;
+	int rc;
+
+	release_position(ss);
+	st = cursor_for(ss, t, &c, err);
+	if (st != DORIS_OK)
+		return st;
+	item.data = key.data;
+	item.size = key.len;
+	c->set_key(c, &item);
+	rc = c->search(c);
+	if (rc == WT_NOTFOUND)
+	{
+		err->code = DORIS_NOT_FOUND;
+		return DORIS_NOT_FOUND;
+	}
+	if (rc != 0)
+		return wt_error(rc, "reading from the store", err);
+	ss->positioned = c;
+	rc = c->get_value(c, &item);
+	if (rc != 0)
+		return wt_error(rc, "reading from the store", err);
+	value->data = item.data;
+	value->len = item.size;
+	return DORIS_OK;
+}
+
+static DorisStatus wt_put(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
+						  DorisError *err)
+{
+	WT_CURSOR *c;
+	WT_ITEM item = {0};
+	WT_ITEM at = {0};
+	DorisStatus st;
+	int rc;
+
+	st = cursor_for(ss, t, &c, err);
+	if (st != DORIS_OK)
+		return st;
+	item.data = value.data;
+	item.size = value.len;
+	/* just read: the cursor stands on the key, no second search */
+	if (ss->positioned == c && c->get_key(c, &at) == 0 && at.size == key.len &&
+		memcmp(at.data, key.data, key.len) == 0)
+	{
+		c->set_value(c, &item);
+		rc = c->update(c);
+	}
+	else
+	{
+		release_position(ss);
+		at.data = key.data;
+		at.size = key.len;
+		c->set_key(c, &at);
+		c->set_value(c, &item);
+		rc = c->insert(c);
+	}
+	if (rc != 0)
+	{
+		(void) c->reset(c);
+		if (ss->positioned == c)
+			ss->positioned = NULL;
+		return wt_error(rc, "writing to the store", err);
+	}
+	return DORIS_OK;
+}
+
+static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisError *err)
+{
+	WT_CURSOR *c;
+	WT_ITEM item = {0};
+	DorisStatus st;
+	int rc;
+
+	release_position(ss);
+	st = cursor_for(ss, t, &c, err);
+	if (st != DORIS_OK)
+		return st;
+	item.data = key.data;
+	item.size = key.len;
+	c->set_key(c, &item);
+	rc = c->remove(c);
+	(void) c->reset(c);
+	if (rc != 0 && rc != WT_NOTFOUND)
+		return wt_error(rc, "deleting from the store", err);
+	return DORIS_OK;
+}
+
+/* ---- ranges ---- */
+
+static DorisStatus wt_scan(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
+						   StoreScan **out, DorisError *err)
+{
+	StoreScan *sc = calloc(1, sizeof(*sc));
+	char uri[32];
+	int rc;
+	int exact;
+
+	*out = NULL;
+	release_position(ss);
+	if (!ss->in_transaction)
+		wt_idle(ss);
+	if (sc != NULL && high.len > 0)
+		sc->high = malloc(high.len);
+	if (sc == NULL || (high.len > 0 && sc->high == NULL))
+	{
+		free(sc);
+		return doris_error(err, DORIS_NO_MEMORY, "opening a scan: out of memory");
+	}
+	if (high.len > 0)
+	{
+		memcpy(sc->high, high.data, high.len);
+		sc->high_len = high.len;
+	}
+	sc->ss = ss;
+	table_uri(t, uri);
+	rc = ss->wt->open_cursor(ss->wt, uri, NULL, NULL, &sc->cursor);
+	if (rc == 0 && low.len > 0)
+	{
+		WT_ITEM item = {0};
+
+		item.data = low.data;
+		item.size = low.len;
+		sc->cursor->set_key(sc->cursor, &item);
+		rc = sc->cursor->search_near(sc->cursor, &exact);
+		if (rc == WT_NOTFOUND)
+		{
+			sc->at_end = true;
+			rc = 0;
+		}
+		else if (rc == 0 && exact >= 0)
+			sc->skip_first = true;
+	}
+	if (rc != 0)
+	{
+		if (sc->cursor != NULL)
+			(void) sc->cursor->close(sc->cursor);
+		free(sc->high);
+		free(sc);
+		return wt_error(rc, uri, err);
+	}
+	*out = sc;
+	return DORIS_OK;
+}
+
+static DorisStatus wt_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err)
+{
+	WT_ITEM k = {0};
+	WT_ITEM v = {0};
+	int rc = 0;
+
+	if (!sc->at_end)
+	{
+		if (sc->skip_first)
+			sc->skip_first = false;
+		else
+			rc = sc->cursor->next(sc->cursor);
+		if (rc == 0)
+			rc = sc->cursor->get_key(sc->cursor, &k);
+		if (rc == WT_NOTFOUND)
+			sc->at_end = true;
+		else if (rc != 0)
+			return wt_error(rc, "scanning the store", err);
+	}
+	if (!sc->at_end && sc->high != NULL)
+	{
+		DorisBytes at = {k.data, k.size};
+		DorisBytes high = {sc->high, sc->high_len};
+
+		sc->at_end = bytes_compare(at, high) >= 0;
+	}
+	if (sc->at_end)
+	{
+		err->code = DORIS_NOT_FOUND;
+		return DORIS_NOT_FOUND;
+	}
+	rc = sc->cursor->get_value(sc->cursor, &v);
+	if (rc != 0)
+		return wt_error(rc, "scanning the store", err);
+	key->data = k.data;
+	key->len = k.size;
+	value->data = v.data;
+	value->len = v.size;
+	return DORIS_OK;
+}
+
+static void wt_scan_close(StoreScan *sc)
+{
+	if (sc == NULL)
+		return;
+	(void) sc->cursor->close(sc->cursor);
+	free(sc->high);
+	free(sc);
+}
+
+static DorisStatus wt_bulk(StoreSession *ss, StoreTable t, StoreScan **out, DorisError *err)
+{
+	StoreScan *sc = calloc(1, sizeof(*sc));
+	char uri[32];
+	int rc;
+
+	*out = NULL;
+	if (sc == NULL)
+		return doris_error(err, DORIS_NO_MEMORY, "opening a bulk load: out of memory");
+	release_position(ss);
+	close_cursor_of(ss, t);
+	sc->ss = ss;
+	table_uri(t, uri);
+	rc = ss->wt->open_cursor(ss->wt, uri, NULL, "bulk", &sc->cursor);
+	if (rc != 0)
+	{
+		free(sc);
+		return wt_error(rc, uri, err);
+	}
+	*out = sc;
+	return DORIS_OK;
+}
+
+static DorisStatus wt_bulk_put(StoreScan *sc, DorisBytes key, DorisBytes value, DorisError *err)
+{
+	WT_ITEM k = {0};
+	WT_ITEM v = {0};
+	int rc;
+
+	k.data = key.data;
+	k.size = key.len;
+	v.data = value.data;
+	v.size = value.len;
+	sc->cursor->set_key(sc->cursor, &k);
+	sc->cursor->set_value(sc->cursor, &v);
+	rc = sc->cursor->insert(sc->cursor);
+	if (rc == EINVAL)
+		return doris_error(err, DORIS_BAD_ARGUMENT, "bulk load: the keys do not rise");
+	return rc == 0 ? DORIS_OK : wt_error(rc, "bulk load", err);
+}
+
+static DorisStatus wt_bulk_end(StoreScan *sc, DorisError *err)
+{
+	int rc = sc->cursor->close(sc->cursor);
+
+	free(sc);
+	return rc == 0 ? DORIS_OK : wt_error(rc, "ending a bulk load", err);
+}
+
+/* ---- the whole ---- */
+
+static DorisStatus wt_flush(StoreSession *ss, DorisError *err)
+{
+	int rc = ss->wt->log_flush(ss->wt, "sync=on");
+
+	return rc == 0 ? DORIS_OK : wt_error(rc, "flushing the log", err);
+}
+
+static DorisStatus wt_checkpoint(StoreSession *ss, DorisError *err)
+{
+	int rc;
+
+	release_position(ss);
+	rc = ss->wt->checkpoint(ss->wt, NULL);
+	return rc == 0 ? DORIS_OK : wt_error(rc, "checkpoint", err);
+}
+
+static DorisStatus copy_file(const char *from, const char *to, DorisError *err)
+{
+	static const size_t chunk = 1 << 20;
+	char *buf = malloc(chunk);
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ssize_t n = -1;
+	bool ok = buf != NULL && in >= 0 && out >= 0;
+
+	while (ok && (n = read(in, buf, chunk)) > 0)
+	{
+		for (ssize_t done = 0; ok && done < n;)
+		{
+			ssize_t w = write(out, buf + done, (size_t) (n - done));
+
+			if (w < 0)
+				ok = false;
+			else
+				done += w;
+		}
+	}
+	ok = ok && n == 0 && fsync(out) == 0;
+	if (!ok)
+		(void) doris_error(err, errno == ENOSPC ? DORIS_DISK_FULL : DORIS_IO,
+						   "copying %s to %s: %s", from, to, strerror(errno));
+	if (in >= 0)
+		(void) close(in);
+	if (out >= 0)
+		(void) close(out);
+	free(buf);
+	return ok ? DORIS_OK : err->code;
+}
+
+static DorisStatus wt_backup(StoreSession *ss, const char *directory, DorisError *err)
+{
+	Store *s = ss->store;
+	WT_CURSOR *c = NULL;
+	DorisStatus st = DORIS_OK;
+	int rc;
+
+	release_position(ss);
+	(void) pthread_mutex_lock(&s->backup);
+	rc = ss->wt->open_cursor(ss->wt, "backup:", NULL, NULL, &c);
+	while (rc == 0 && st == DORIS_OK && (rc = c->next(c)) == 0)
+	{
+		const char *name;
+		char from[1024];
+		char to[1024];
+
+		rc = c->get_key(c, &name);
+		if (rc != 0)
+			break;
+		if (snprintf(from, sizeof(from), "%s/%s", s->home, name) >= (int) sizeof(from) ||
+			snprintf(to, sizeof(to), "%s/%s", directory, name) >= (int) sizeof(to))
+			st = doris_error(err, DORIS_BAD_ARGUMENT, "backup: the path %s is too long", directory);
+		else
+			st = copy_file(from, to, err);
+	}
+	if (c != NULL)
+		(void) c->close(c);
+	(void) pthread_mutex_unlock(&s->backup);
+	if (st == DORIS_OK && rc != 0 && rc != WT_NOTFOUND)
+		st = wt_error(rc, "backup", err);
+	return st;
+}
+
+static DorisStatus wt_usage(StoreSession *ss, StoreUsage *out, DorisError *err)
+{
+	DIR *d = opendir(ss->store->home);
+	struct dirent *e;
+
+	memset(out, 0, sizeof(*out));
+	out->cache_bytes = ss->store->cache_bytes;
+	if (d == NULL)
+		return doris_error(err, DORIS_IO, "reading %s: %s", ss->store->home, strerror(errno));
+	while ((e = readdir(d)) != NULL)
+	{
+		struct stat sb;
+
+		if (fstatat(dirfd(d), e->d_name, &sb, 0) == 0 && S_ISREG(sb.st_mode))
+			out->disk_bytes += (uint64_t) sb.st_blocks * 512;
+	}
+	(void) closedir(d);
+	return DORIS_OK;
+}
+
+const StoreDriver store_wiredtiger = {
+	.name = "wiredtiger",
+	.open = wt_open,
+	.close = wt_close,
+	.session = wt_session,
+	.session_close = wt_session_close,
+	.idle = wt_idle,
+	.create = wt_create,
+	.drop = wt_drop,
+	.exists = wt_exists,
+	.begin = wt_begin,
+	.commit = wt_commit,
+	.rollback = wt_rollback,
+	.get = wt_get,
+	.put = wt_put,
+	.del = wt_del,
+	.scan = wt_scan,
+	.next = wt_next,
+	.scan_close = wt_scan_close,
+	.bulk = wt_bulk,
+	.bulk_put = wt_bulk_put,
+	.bulk_end = wt_bulk_end,
+	.flush = wt_flush,
+	.checkpoint = wt_checkpoint,
+	.backup = wt_backup,
+	.usage = wt_usage,
+};
