@@ -1,0 +1,166 @@
+/*
+ * admin.c: what only admins do: judging a node that a client cannot reach, and changing namespaces.
+ *
+ * Admins are those of the hosts that are not nodes of the topology. The leader is found by asking one after
+ * the other: the others answer "not leader".
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "client.h"
+
+#define REPORT_SLICE_MS 1500 /* an admin probes the node before it answers */
+#define LEADER_PAUSE_MS 50
+
+static bool is_node_address(const DorisClient *c, const char *address)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->topo->nnodes; i++)
+		if (strcmp(c->topo->nodes[i].address, address) == 0)
+			return true;
+	return false;
+}
+
+static bool is_admin(const DorisClient *c, const Peer *p)
+{
+	return p->host && !is_node_address(c, p->address);
+}
+
+ReportVerdict client_report(DorisClient *c, uint32_t node, const char *what, uint64_t until)
+{
+	Report r = {.node = node};
+	ReportVerdict v = VERDICT_UNSURE;
+	Peer *p;
+	DorisError err;
+
+	snprintf(r.what, sizeof(r.what), "%.120s", what);
+	for (p = c->peers; p != NULL && v == VERDICT_UNSURE; p = p->next)
+	{
+		uint64_t slice = clock_mono_ms() + REPORT_SLICE_MS;
+		Call call;
+		DorisStatus st;
+
+		if (!is_admin(c, p) || clock_mono_ms() >= until)
+			continue;
+		call_init(&call);
+		report_encode(&call.body, &r);
+		st = call_run(c, &call, p, MSG_REPORT, c->topo, slice < until ? slice : until, &err);
+		if (st == DORIS_OK)
+		{
+			uint8_t said = cursor_u8(&call.reply);
+
+			if (!call.reply.bad && (said == VERDICT_HEALTHY || said == VERDICT_FAILED))
+				v = (ReportVerdict) said;
+		}
+		call_free(c, &call);
+		if (st == DORIS_CANCELLED)
+			break;
+	}
+	/* the verdict is in a new topology; without it the next call finds out the hard way */
+	if (v == VERDICT_FAILED && client_refresh(c, 0, until, &err) != DORIS_OK)
+		v = VERDICT_UNSURE;
+	return v;
+}
+
+/* Asks one admin. maybe: the change may have been made though no answer came. */
+static DorisStatus change_ask(DorisClient *c, Peer *p, const NamespaceChange *change, bool *maybe,
+							  DorisError *err)
+{
+	Call call;
+	DorisStatus st;
+
+	call_init(&call);
+	namespace_change_encode(&call.body, change);
+	st = call_run(c, &call, p, MSG_NAMESPACE, c->topo, c->until, err);
+	if (st == DORIS_OK)
+	{
+		DorisBytes encoded = cursor_bytes(&call.reply);
+
+		if (call.reply.bad)
+			st = doris_error(err, DORIS_BAD_MESSAGE, "%s sent a malformed topology",
+							 peer_name(c, p));
+		else
+			st = client_take_topology(c, encoded, err);
+		*maybe = true;
+	}
+	else if ((st == DORIS_UNREACHABLE || st == DORIS_TIMEOUT || st == DORIS_CANCELLED) &&
+			 call.maybe_arrived)
+		*maybe = true;
+	call_free(c, &call);
+	return st;
+}
+
+/* An earlier try whose answer was lost may explain this answer to a repeated one. */
+static DorisStatus change_repeated(const NamespaceChange *change, DorisStatus st, DorisError *err)
+{
+	if (st == DORIS_NOT_FOUND && change->verb == NAMESPACE_DROP)
+		return DORIS_OK;
+	if (st == DORIS_CONFLICT && change->verb == NAMESPACE_TRUNCATE)
+	{
+		DorisError why = *err;
+
+		return doris_error(err, DORIS_UNKNOWN,
+						   "it is unknown whether namespace \"%s\" was truncated: %.350s",
+						   change->def.name, why.message);
+	}
+	return st;
+}
+
+DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *change, DorisError *err)
+{
+	bool maybe = false;
+	int pause = LEADER_PAUSE_MS;
+
+	client_begin(c);
+	for (;;)
+	{
+		Peer *p;
+		bool any = false;
+		DorisError last;
+		DorisStatus st;
+
+		doris_error(&last, DORIS_UNAVAILABLE, "no admin answers");
+		for (p = c->peers; p != NULL; p = p->next)
+		{
+			bool before = maybe;
+
+			if (!is_admin(c, p))
+				continue;
+			any = true;
+			st = change_ask(c, p, change, &maybe, err);
+			if (before)
+				st = change_repeated(change, st, err);
+			if (st != DORIS_NOT_LEADER && st != DORIS_UNREACHABLE && st != DORIS_UNAVAILABLE &&
+				st != DORIS_TIMEOUT && st != DORIS_CANCELLED)
+				return st;
+			if (st == DORIS_CANCELLED)
+				return maybe ? doris_error(err, DORIS_UNKNOWN,
+										   "stopped while namespace \"%s\" was being changed",
+										   change->def.name)
+							 : st;
+			last = *err;
+		}
+		if (!any)
+		{
+			doris_error(err, DORIS_UNAVAILABLE,
+						"namespace \"%s\" can be changed by an admin only, and hosts names none",
+						change->def.name);
+			return doris_hint(err, "Add the admins' addresses to the hosts option.");
+		}
+		if (clock_mono_ms() + (uint64_t) pause >= c->until)
+		{
+			doris_error(err, maybe ? DORIS_UNKNOWN : DORIS_UNAVAILABLE,
+						"namespace \"%s\" could not be changed in time: %.350s", change->def.name,
+						last.message);
+			return doris_hint(err, "A leading admin with its database is needed for that.");
+		}
+		st = client_pause(c, pause, err);
+		if (st != DORIS_OK)
+			return maybe ? doris_error(err, DORIS_UNKNOWN,
+									   "stopped while namespace \"%s\" was being changed",
+									   change->def.name)
+						 : st;
+		pause = pause < 400 ? pause * 2 : 400;
+	}
+}

@@ -1,0 +1,377 @@
+/*
+ * apply.c: plain writes (rule *plain*): applied at once by I4, each row for itself.
+ *
+ * A row is acknowledged when every write target of its vnode has it under one topology (I1). One that met a higher
+ * version somewhere is not: the clock is moved on and the row sent again under a new stamp, to all its targets, three
+ * times. Rows may be left on some copies when this ends with an error: that is told as UNKNOWN (I7), and
+ * whoever writes them next brings the copies together.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+#define APPLY_RESTAMPS 3
+#define APPLY_SLICE_MS 2000
+#define APPLY_PAUSE_MS 50
+
+/* One node and the rows that go there, by index. */
+typedef struct ApplyTarget
+{
+	const TopoNode *node;
+	Peer *peer;
+	uint32_t *rows;
+	uint32_t n;
+	uint32_t cap;
+	uint32_t at;   /* held there so far */
+	uint32_t sent; /* in the message under way */
+	int tries;
+	uint64_t slice;
+	bool started;
+	Call call;
+} ApplyTarget;
+
+typedef struct ApplyRun
+{
+	DorisClient *c;
+	Topology *topo;
+	const DorisWrite *writes;
+	DorisVersion version;
+	ApplyTarget *targets;
+	Call **waiting;
+	uint32_t ntargets;
+	uint32_t cap;
+	bool *higher; /* rows that met a higher version in this round */
+	bool arrived; /* something may have, in any round */
+	bool moved;
+} ApplyRun;
+
+static void run_clear(ApplyRun *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->ntargets; i++)
+	{
+		ApplyTarget *t = &r->targets[i];
+
+		if (t->started)
+		{
+			r->arrived |= t->call.maybe_arrived;
+			call_free(r->c, &t->call);
+		}
+		free(t->rows);
+	}
+	free(r->targets);
+	free(r->waiting);
+	r->targets = NULL;
+	r->waiting = NULL;
+	r->ntargets = r->cap = 0;
+	topology_unref(r->topo);
+	r->topo = NULL;
+}
+
+static DorisStatus run_add(ApplyRun *r, uint32_t row, DorisError *err)
+{
+	TopoTarget targets[DORIS_MAX_TARGETS];
+	uint32_t vnode = route_vnode(r->writes[row].route, r->topo->vnodes);
+	int n = topology_targets(r->topo, vnode, targets);
+	int i;
+
+	if (n == 0)
+		return doris_error(err, DORIS_UNAVAILABLE, "vnode %u has no copy to write to", vnode);
+	for (i = 0; i < n; i++)
+	{
+		ApplyTarget *t;
+		uint32_t k;
+
+		if (targets[i].node->condition != NODE_UP)
+		{
+			doris_error(err, DORIS_UNAVAILABLE, "node %s, which holds a copy of vnode %u, is down",
+						targets[i].node->name, vnode);
+			return doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
+		}
+		for (k = 0; k < r->ntargets && r->targets[k].node->id != targets[i].node->id; k++)
+			;
+		if (k == r->cap)
+		{
+			uint32_t cap = r->cap > 0 ? r->cap * 2 : 4;
+			ApplyTarget *grown = realloc(r->targets, cap * sizeof(*grown));
+
+			if (grown == NULL)
+				return client_no_memory(err);
+			r->targets = grown;
+			r->cap = cap;
+		}
+		t = &r->targets[k];
+		if (k == r->ntargets)
+		{
+			memset(t, 0, sizeof(*t));
+			t->node = targets[i].node;
+			r->ntargets++;
+		}
+		if (t->n == t->cap)
+		{
+			uint32_t cap = t->cap > 0 ? t->cap * 2 : 16;
+			uint32_t *rows = realloc(t->rows, cap * sizeof(*rows));
+
+			if (rows == NULL)
+				return client_no_memory(err);
+			t->rows = rows;
+			t->cap = cap;
+		}
+		t->rows[t->n++] = row;
+	}
+	return DORIS_OK;
+}
+
+/* Sends the next message to a target. */
+static DorisStatus target_send(ApplyRun *r, ApplyTarget *t, DorisError *err)
+{
+	uint32_t max = t->n - t->at < STAGE_MAX_ROWS ? t->n - t->at : STAGE_MAX_ROWS;
+	ApplyRequest req = {.from_client = true};
+	size_t bytes = 0;
+
+	req.rows = malloc(max * sizeof(ApplyRow));
+	if (req.rows == NULL)
+		return client_no_memory(err);
+	while (req.nrows < max)
+	{
+		const DorisWrite *w = &r->writes[t->rows[t->at + req.nrows]];
+		bool deleted = w->kind == WRITE_DELETE;
+
+		bytes += w->key.len + w->value.len + 32;
+		if (req.nrows > 0 && bytes > DORIS_BATCH_BYTES)
+			break;
+		req.rows[req.nrows++] = (ApplyRow){.at = {.space = DORIS_SPACE_ROWS,
+												  .ns = w->ns,
+												  .vnode = route_vnode(w->route, r->topo->vnodes),
+												  .key = w->key},
+										   .deleted = deleted,
+										   .version = r->version,
+										   .value = deleted ? (DorisBytes){NULL, 0} : w->value};
+	}
+	t->sent = req.nrows;
+	t->tries = 0;
+	buf_reset(&t->call.body);
+	apply_request_encode(&t->call.body, &req);
+	free(req.rows);
+	t->slice = clock_mono_ms() + APPLY_SLICE_MS;
+	call_start(r->c, &t->call, t->peer, MSG_APPLY, r->topo, r->c->until);
+	return DORIS_OK;
+}
+
+static DorisStatus target_silent(ApplyRun *r, ApplyTarget *t, DorisError *err)
+{
+	DorisError why = *err;
+	DorisStatus st;
+
+	t->peer->count.retries++;
+	if (++t->tries >= CLIENT_TRIES || clock_mono_ms() >= r->c->until)
+	{
+		(void) client_report(r->c, t->node->id, why.message, r->c->until);
+		doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why.message);
+		return doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
+	}
+	st = client_pause(r->c, APPLY_PAUSE_MS << t->tries, err);
+	if (st != DORIS_OK)
+		return st;
+	t->slice = clock_mono_ms() + ((uint64_t) APPLY_SLICE_MS << t->tries);
+	call_start(r->c, &t->call, t->peer, MSG_APPLY, r->topo, r->c->until);
+	return DORIS_OK;
+}
+
+static DorisStatus target_answer(ApplyRun *r, ApplyTarget *t, DorisError *err)
+{
+	ApplyReply reply;
+	uint32_t i;
+	DorisStatus st = t->call.status;
+
+	if (st == DORIS_OK)
+		st = apply_reply_decode(&t->call.reply, &reply, &t->call.err);
+	if (st != DORIS_OK)
+	{
+		*err = t->call.err;
+		call_abandon(r->c, &t->call);
+		if (st == DORIS_UNREACHABLE)
+			return target_silent(r, t, err);
+		r->moved = status_is_moved(st);
+		return st;
+	}
+	for (i = 0; i < reply.nhigher; i++)
+		if (reply.rows[i] < t->sent)
+		{
+			r->higher[t->rows[t->at + reply.rows[i]]] = true;
+			clock_observe(&r->c->clock, reply.versions[i].clock);
+		}
+	apply_reply_free(&reply);
+	call_abandon(r->c, &t->call);
+	t->at += t->sent;
+	t->peer->count.rows += t->sent;
+	return DORIS_OK;
+}
+
+/* Sends the rows that are wanted to all their targets. */
+static DorisStatus run_round(ApplyRun *r, const bool *wanted, uint32_t n, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+	Peer **peers;
+	Peer *bad;
+	uint32_t i;
+
+	r->topo = topology_ref(r->c->topo);
+	for (i = 0; i < n && st == DORIS_OK; i++)
+		if (wanted[i])
+			st = run_add(r, i, err);
+	if (st != DORIS_OK)
+		return st;
+	r->waiting = calloc(r->ntargets + 1, sizeof(*r->waiting));
+	peers = calloc(r->ntargets + 1, sizeof(*peers));
+	if (r->waiting == NULL || peers == NULL)
+	{
+		free(peers);
+		return client_no_memory(err);
+	}
+	for (i = 0; i < r->ntargets; i++)
+	{
+		ApplyTarget *t = &r->targets[i];
+
+		call_init(&t->call);
+		t->started = true;
+		t->peer = peers[i] = peer_of_node(r->c, t->node);
+		if (t->peer == NULL)
+			st = client_no_memory(err);
+	}
+	if (st == DORIS_OK)
+	{
+		uint64_t slice = clock_mono_ms() + APPLY_SLICE_MS;
+
+		st = peers_connect(r->c, peers, (int) r->ntargets,
+						   slice < r->c->until ? slice : r->c->until, &bad, err);
+		if (st == DORIS_UNREACHABLE)
+		{
+			DorisError why = *err;
+
+			if (bad->node != 0)
+				(void) client_report(r->c, bad->node, why.message, r->c->until);
+			doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why.message);
+			st = doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
+		}
+	}
+	free(peers);
+	while (st == DORIS_OK)
+	{
+		uint64_t slice = r->c->until;
+		uint32_t open = 0;
+
+		for (i = 0; i < r->ntargets && st == DORIS_OK; i++)
+		{
+			ApplyTarget *t = &r->targets[i];
+
+			r->waiting[i] = NULL;
+			if (t->call.state == CALL_DONE)
+				st = target_answer(r, t, err);
+			else if (t->call.state != CALL_IDLE &&
+					 clock_mono_ms() >= (t->slice < r->c->until ? t->slice : r->c->until))
+			{
+				doris_error(err, DORIS_TIMEOUT, "%s does not answer", peer_name(r->c, t->peer));
+				call_cut(r->c, &t->call);
+				st = target_silent(r, t, err);
+			}
+			if (st == DORIS_OK && t->call.state == CALL_IDLE && t->at < t->n)
+				st = target_send(r, t, err);
+			if (st != DORIS_OK || t->call.state == CALL_IDLE)
+				continue;
+			r->waiting[i] = &t->call;
+			open++;
+			if (t->slice < slice)
+				slice = t->slice;
+		}
+		if (st != DORIS_OK || open == 0)
+			break;
+		st = calls_wait(r->c, r->waiting, (int) r->ntargets, false, slice, err);
+		if (st == DORIS_TIMEOUT)
+			st = DORIS_OK;
+	}
+	return st;
+}
+
+static DorisStatus check_rows(const DorisWrite *writes, uint32_t n, DorisError *err)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		if (writes[i].key.len > DORIS_MAX_KEY || writes[i].value.len > DORIS_MAX_VALUE)
+			return doris_error(
+				err, DORIS_TOO_BIG,
+				"the row of key %s is too big: a key may have 64 KiB, a value 16 MiB",
+				key_text(writes[i].key));
+	return DORIS_OK;
+}
+
+DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, DorisError *err)
+{
+	ApplyRun r = {.c = c, .writes = writes};
+	bool *wanted = malloc(n + 1);
+	DorisStatus st;
+	int restamps = 0;
+	int rounds;
+
+	client_begin(c);
+	r.higher = calloc(n + 1, sizeof(bool));
+	st = check_rows(writes, n, err);
+	if (wanted == NULL || r.higher == NULL)
+		st = client_no_memory(err);
+	else
+		memset(wanted, true, n);
+	if (st == DORIS_OK && n > 0)
+		r.version = client_version(c);
+	for (rounds = 0; st == DORIS_OK && n > 0; rounds++)
+	{
+		uint64_t used = c->topo->epoch;
+		bool again;
+
+		r.moved = false;
+		memset(r.higher, false, n);
+		st = run_round(&r, wanted, n, err);
+		run_clear(&r);
+		if (st != DORIS_OK && r.moved && rounds < CLIENT_MAX_ROUNDS && clock_mono_ms() < c->until)
+		{
+			/* what was collected is void (I3): all again, the same stamp, to the new targets */
+			bool gone = st == DORIS_NO_NAMESPACE;
+			DorisError why = *err;
+
+			st = client_moved(c, used, c->until, err);
+			if (st == DORIS_OK && gone && c->topo->epoch == used)
+			{
+				*err = why;
+				st = why.code;
+			}
+			continue;
+		}
+		if (st != DORIS_OK)
+			break;
+		again = memchr(r.higher, true, n) != NULL;
+		if (!again)
+			break;
+		if (restamps++ == APPLY_RESTAMPS)
+		{
+			st = doris_error(err, DORIS_UNKNOWN,
+							 "other writers of the same keys were faster %d times", restamps);
+			break;
+		}
+		memcpy(wanted, r.higher, n);
+		r.version = client_version(c);
+	}
+	free(wanted);
+	free(r.higher);
+	if (st != DORIS_OK && st != DORIS_UNKNOWN && r.arrived)
+	{
+		DorisError why = *err;
+
+		doris_error(err, DORIS_UNKNOWN, "some of the rows may have been written: %.400s",
+					why.message);
+		st = doris_hint(err, "%.250s",
+						why.hint[0] != '\0' ? why.hint : "Writing them again is harmless.");
+	}
+	return st;
+}

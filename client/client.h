@@ -1,0 +1,361 @@
+/*
+ * client.h: what the files of libdoris share. Not installed.
+ *
+ * From the outside in: client.c (connect, topology, entry of every public call), peer.c (channels and calls to one
+ * process each), raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c and scan.c
+ * (reading), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
+ * cannot go straight on), finish.c (FINISH in the background), apply.c, repair.c (plain writes), admin.c and stats.c
+ * (the rest).
+ *
+ * Times: `until` is always clock_mono_ms() milliseconds. Everything belongs to the client's one thread.
+ */
+#ifndef DORIS_CLIENT_H
+#define DORIS_CLIENT_H
+
+#include "doris.h"
+#include "envelope.h"
+#include "fault.h"
+#include "seal.h"
+#include "transport.h"
+
+#define CLIENT_TRIES 3			  /* of a request to one node, with the same ids */
+#define CLIENT_READ_SLICE_MS 1000 /* then a reader asks another copy */
+#define CLIENT_SCAN_SLICE_MS 2000 /* the same for a scan's reply, which may take reading much */
+#define CLIENT_LEARN_MS \
+	500 /* after a cancel: how long a commit under way tries to learn its outcome */
+#define CLIENT_CONNECT_MS 5000		 /* doris_connect tries no longer */
+#define CLIENT_IDLE_REFRESH_MS 10000 /* the timer on which a topology is asked for */
+#define CLIENT_MAX_FINISH 1000		 /* FINISH items waiting (I6) */
+#define CLIENT_RECENT 64			 /* own committed transactions remembered */
+#define CLIENT_MAX_ROUNDS 20		 /* of a transaction that starts again */
+#define STAGE_MAX_ROWS 4096			 /* rows of one STAGE or APPLY message */
+
+/* ---- memory that is freed together ---- */
+typedef struct ArenaChunk ArenaChunk;
+typedef struct Arena
+{
+	ArenaChunk *chunks; /* newest first */
+} Arena;
+extern void *arena_alloc(Arena *a, size_t n); /* zeroed, aligned to 8; NULL: no memory */
+extern bool arena_copy(Arena *a, DorisBytes from, DorisBytes *to);
+extern void arena_free(Arena *a);
+
+/* ---- peers and calls (peer.c) ---- */
+typedef struct Call Call;
+typedef struct FinishWork FinishWork;
+
+/* A channel with the calls on it: one is under way, the others wait their turn. */
+typedef struct Line
+{
+	Channel *channel; /* NULL: not open */
+	uint64_t opened_ms;
+	Call *queue;	  /* first: under way or next */
+	bool in_flight;	  /* a request was sent and not answered yet */
+	bool orphan;	  /* in_flight, but nobody waits for it any more */
+	uint64_t request; /* in_flight: its id */
+	uint64_t sent_ms; /* in_flight: since when */
+} Line;
+
+typedef struct Peer
+{
+	struct Peer *next;
+	char address[DORIS_ADDRESS_MAX];
+	uint32_t node;			/* 0: known only from the hosts option */
+	bool host;				/* named in the hosts option */
+	Line line;				/* requests that somebody waits for */
+	Line background;		/* FINISH */
+	uint64_t suspect_until; /* it failed a moment ago: readers ask others first */
+	FinishWork *work;		/* FINISH items to be sent (finish.c) */
+	FinishWork *work_last;
+	uint32_t nwork;
+	uint32_t nsent;		 /* the first of them are in the call under way */
+	Call *finishing;	 /* for FINISH on the background line; made when first needed */
+	uint64_t rest_until; /* no FINISH before this */
+	DorisNodeCounters count;
+} Peer;
+
+typedef enum CallState
+{
+	CALL_IDLE = 0,
+	CALL_QUEUED, /* waits for its line */
+	CALL_SENT,
+	CALL_DONE
+} CallState;
+
+/*
+ * One request and its reply. call_init, fill `body`, call_start, wait, look at `status`, call_free. A request
+ * that met BEHIND is repeated by itself after handing the topology on.
+ */
+struct Call
+{
+	Call *next; /* in the line's queue */
+	Peer *peer;
+	Line *line;
+	MsgType type;
+	DorisBuf body;	/* of the request; kept for repeating */
+	Topology *topo; /* its epoch is the request's; held */
+	uint64_t until; /* tells the node how long we wait */
+	CallState state;
+	bool handing_on;	/* a TOPOLOGY_PUT is under way in its place */
+	bool maybe_arrived; /* sent at least once since call_init: the peer may have acted on it */
+	int behind;			/* times BEHIND was met */
+	DorisStatus status; /* done: the peer's, or UNREACHABLE, BAD_MESSAGE, DENIED, NO_MEMORY */
+	DorisError err;		/* unless OK */
+	DorisBytes raw;		/* the reply's message */
+	DorisBuf scratch;	/* unsealed body */
+	DorisCursor reply;	/* after the status; valid until call_free or call_start */
+	uint64_t epoch;		/* of the replier */
+};
+
+extern void call_init(Call *call);
+/* Queues the request; never waits. The call must not be under way. topo NULL: epoch 0. */
+extern void call_start(DorisClient *c, Call *call, Peer *peer, MsgType type, Topology *topo,
+					   uint64_t until);
+/* Forgets the reply or, when under way, leaves it to be thrown away; the body stays. */
+extern void call_abandon(DorisClient *c, Call *call);
+/* The same, and drops the connection: for a peer that did not answer in time. */
+extern void call_cut(DorisClient *c, Call *call);
+extern void call_free(DorisClient *c, Call *call);
+extern void call_poll(DorisClient *c, Call *call); /* moves its line on without waiting */
+/*
+ * Waits until all (or any) of the calls are done: DORIS_OK. TIMEOUT: not by `until`. CANCELLED: the owner says stop.
+ * NULL entries and calls that were not started are skipped.
+ */
+extern DORIS_MUST_CHECK DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all,
+											   uint64_t until, DorisError *err);
+/* Waits without calls (a pause), letting background work go on. OK or CANCELLED. */
+extern DORIS_MUST_CHECK DorisStatus client_pause(DorisClient *c, int ms, DorisError *err);
+/* Start, wait, give up by cutting: the call's status, or TIMEOUT, CANCELLED. */
+extern DORIS_MUST_CHECK DorisStatus call_run(DorisClient *c, Call *call, Peer *peer, MsgType type,
+											 Topology *topo, uint64_t until, DorisError *err);
+extern void peers_pump(DorisClient *c);						  /* what goes without waiting */
+extern Peer *peer_of_node(DorisClient *c, const TopoNode *n); /* made when new; NULL: no memory */
+extern Peer *peer_of_address(DorisClient *c, const char *address);
+/* 1 connected, 0 connecting, -1 refused or lost; opens when needed. */
+extern int peer_state(DorisClient *c, Peer *p);
+/* Opens anew when the connection was refused or lost a while ago. */
+extern void peer_revive(DorisClient *c, Peer *p);
+/*
+ * Waits until all are connected. UNREACHABLE: the one in *bad was refused CLIENT_TRIES times, or not connected by `until`.
+ */
+extern DORIS_MUST_CHECK DorisStatus peers_connect(DorisClient *c, Peer **peers, int n,
+												  uint64_t until, Peer **bad, DorisError *err);
+extern void peer_suspect(Peer *p, DorisStatus st); /* after UNREACHABLE or TIMEOUT */
+extern void peer_free(DorisClient *c, Peer *p);
+extern const char *peer_name(DorisClient *c,
+							 const Peer *p); /* "node g1n1 (tcp://…)", static buffer */
+
+/* ---- the client ---- */
+struct DorisClient
+{
+	DorisKeys keys;
+	int deadline_ms;
+	uint32_t read_group;
+	DorisWaitFn wait;
+	void *wait_arg;
+	uint32_t origin; /* random: this client in versions and ids */
+	DorisClock clock;
+	uint64_t request;	 /* last request id given */
+	Topology *topo;		 /* the newest known */
+	uint64_t epoch_seen; /* highest in any reply */
+	Peer *epoch_peer;	 /* who showed it */
+	uint64_t asked_ms;	 /* when a topology was last asked for */
+	Call timer_call;	 /* the timer's TOPOLOGY_GET */
+	Peer *peers;
+	uint32_t nhosts;
+	uint32_t timer_host; /* whose turn it is on the timer */
+	uint64_t until;		 /* end of the public call in progress */
+	bool no_cancel;		 /* the wait callback is not to be asked (bounded by CLIENT_LEARN_MS) */
+	bool cancelled;		 /* the public call in progress was told to stop */
+	uint32_t nwork;		 /* FINISH items waiting, all peers */
+	DorisTxnId recent[CLIENT_RECENT]; /* own, committed */
+	uint32_t nrecent;				  /* ever put there */
+	DorisBuf out;					  /* the message being sent */
+	int spin_rest;					  /* calls that will not spin */
+	int spin_penalty;
+	DorisNodeCounters *counters; /* what doris_counters returned last */
+	struct pollfd *pollfds;
+	int *fds;
+	int nfds_cap;
+};
+
+/* Begins a public call: deadline, timer, background work. */
+extern void client_begin(DorisClient *c);
+extern int client_left_ms(const DorisClient *c, uint64_t until);
+extern void client_note_epoch(DorisClient *c, Peer *p, uint64_t epoch);
+/* Takes a topology when it is newer and of the same cluster. */
+extern DORIS_MUST_CHECK DorisStatus client_take_topology(DorisClient *c, DorisBytes encoded,
+														 DorisError *err);
+/*
+ * Fetches a topology of at least min_epoch (and in any case asks somebody once). UNAVAILABLE when none is
+ * to be had by `until`.
+ */
+extern DORIS_MUST_CHECK DorisStatus client_refresh(DorisClient *c, uint64_t min_epoch,
+												   uint64_t until, DorisError *err);
+/*
+ * After STALE_EPOCH, NOT_OWNER or NO_NAMESPACE: brings the newest topology; when it is the one in
+ * use already, pauses a little (two nodes may disagree for a moment).
+ */
+extern DORIS_MUST_CHECK DorisStatus client_moved(DorisClient *c, uint64_t used_epoch,
+												 uint64_t until, DorisError *err);
+extern bool status_is_moved(DorisStatus st); /* STALE_EPOCH, NOT_OWNER, NO_NAMESPACE, BEHIND */
+/* Tells an admin that a node does not answer. What it said, or VERDICT_UNSURE. */
+extern ReportVerdict client_report(DorisClient *c, uint32_t node, const char *what, uint64_t until);
+extern DorisVersion client_version(DorisClient *c);
+extern DorisTxnId client_txnid(DorisClient *c);
+extern DorisStatus client_no_memory(DorisError *err);
+/* "key \x0102ff of namespace orders": for messages. Static buffers, four in turn. */
+extern const char *key_text(DorisBytes key);
+extern const char *txn_text(DorisTxnId id);
+
+/* ---- raw.c: rows as given copies have them ---- */
+typedef struct Projection
+{
+	bool all_columns;
+	bool no_values;
+	uint32_t ncolumns;
+	const uint16_t *columns;
+} Projection;
+
+typedef struct RawGet
+{
+	KeyRef at;
+	const TopoNode *node; /* whom to ask */
+	DorisStatus status;	  /* OK, or why there is no row state */
+	bool done;
+	RowState row; /* in the arena */
+} RawGet;
+
+/*
+ * Asks for all rows, all nodes at once. OK: every entry has its own status; err then holds the last failure.
+ * Else CANCELLED or NO_MEMORY. A node that does not answer within slice_ms gives TIMEOUT.
+ */
+extern DORIS_MUST_CHECK DorisStatus raw_get(DorisClient *c, Topology *t, RawGet *gets, uint32_t n,
+											const Projection *p, Arena *a, int slice_ms,
+											uint64_t until, DorisError *err);
+
+/* ---- read.c ---- */
+typedef struct GetKey
+{
+	KeyRef at; /* vnode 0 is filled in from the route key for rows; as given for decision rows */
+	DorisBytes route;
+	bool done;
+	bool found;
+	DorisVersion version;
+	DorisBytes value; /* in the arena */
+	/* progress */
+	uint32_t bad[DORIS_MAX_GROUPS]; /* nodes that failed this key in this round */
+	uint32_t nbad;
+} GetKey;
+/* What doris_get does, for keys of any space. */
+extern DORIS_MUST_CHECK DorisStatus get_keys(DorisClient *c, GetKey *keys, uint32_t n,
+											 const Projection *p, Arena *a, uint64_t until,
+											 DorisError *err);
+
+/* ---- meet.c ---- */
+typedef enum Outcome
+{
+	TXN_PENDING = 0, /* not committed as of the asking; may still be */
+	TXN_COMMITTED,
+	TXN_ABORTED, /* can never commit */
+	TXN_OPEN	 /* somebody who has to be asked cannot be */
+} Outcome;
+
+typedef struct MeetRow
+{
+	KeyRef at;
+	uint32_t node; /* the copy that showed it */
+	RowState row;  /* as it did; nstaged > 0 */
+	/* result */
+	Outcome outcome; /* COMMITTED, PENDING: found, version, value are the answer; OPEN: none */
+	bool found;
+	DorisVersion version;
+	DorisBytes value;
+} MeetRow;
+
+/*
+ * What readers are to see of rows with a staged write (rule *meet*). OK: every row has its outcome; err says why
+ * when one is OPEN. Else CANCELLED, NO_MEMORY.
+ */
+extern DORIS_MUST_CHECK DorisStatus meet_rows(DorisClient *c, Topology *t, MeetRow *rows,
+											  uint32_t n, const Projection *p, Arena *a,
+											  uint64_t until, DorisError *err);
+extern bool recent_committed(const DorisClient *c, DorisTxnId id);
+extern void recent_add(DorisClient *c, DorisTxnId id);
+/* The id of the transaction that stages T's decision row "C". */
+extern DorisTxnId decision_txn(DorisTxnId t);
+
+/* ---- close.c ---- */
+/* What is known of a write met or made, for closing its transaction. */
+typedef struct CloseHint
+{
+	const uint32_t *never; /* nodes that surely do not hold it and never will */
+	uint32_t nnever;
+	const KeyRef *at; /* one of its rows, with */
+	DorisVersion
+		version; /* its version: settles what is older than the nodes' memory. NULL: not known */
+} CloseHint;
+
+/*
+ * Ends a transaction of one vnode for good (rule *close*): COMMITTED, ABORTED (a judge refused, all others have dropped or
+ * refused), or OPEN when that cannot be decided by `until` (err says why).
+ */
+extern Outcome close_single(DorisClient *c, DorisTxnId txn, uint32_t vnode, const CloseHint *hint,
+							uint64_t until, DorisError *err);
+/* The same for one of several vnodes, by its decision row. Its rows are not dropped yet. */
+extern Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode,
+							  uint64_t until, DorisError *err);
+/*
+ * A writer's question about the staged write s met at `node`: closes it when it has expired. ABORTED also: it is not
+ * there any more. Nothing is finished yet.
+ */
+extern Outcome meet_writer(DorisClient *c, const StagedInfo *s, const KeyRef *at, uint32_t node,
+						   uint64_t until, DorisError *err);
+/*
+ * FINISH at all targets of a vnode (but those in hint->never), waiting for the answers. Of an abort: ABORTED: all have
+ * dropped it; COMMITTED: one knows it as committed; PENDING: the placement has moved, ask anew; OPEN: some did not answer.
+ */
+extern Outcome finish_vnode(DorisClient *c, Topology *t, DorisTxnId txn, bool commit,
+							uint32_t vnode, const CloseHint *hint, uint64_t until, DorisError *err);
+
+/* ---- finish.c ---- */
+typedef struct FinishGroup FinishGroup; /* targets of one transaction, for its decision row */
+
+extern FinishGroup *finish_group_new(DorisTxnId decision, uint32_t vnode, Topology *t);
+/* Queues FINISH for one node. vnodes is copied. group may be NULL. Never waits; drops on no memory (harmless). */
+extern void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit,
+						 const uint32_t *vnodes, uint32_t n, FinishGroup *group);
+/* All items of the group are queued: when they are acknowledged, the decision row is finished. */
+extern void finish_group_sealed(DorisClient *c, FinishGroup *group);
+extern void finish_pump(DorisClient *c);
+/* Waits until at most `left` items wait, no longer than ms. */
+extern void finish_flush(DorisClient *c, uint32_t left, int ms);
+extern void finish_forget(DorisClient *c, Peer *p); /* at the end */
+
+/* ---- stage.c ---- */
+/* One row staged under a transaction of its own: a decision row. */
+typedef struct StageOne
+{
+	bool sent;				/* it may have arrived somewhere */
+	bool moved;				/* a target answered STALE_EPOCH or the like */
+	uint32_t node;			/* ABORTED: who refused */
+	StageConflict conflict; /* ABORTED: how; no values */
+} StageOne;
+/*
+ * Stages it at all targets of its vnode, trying CLIENT_TRIES times. COMMITTED: all hold it. ABORTED: one refused (others
+ * may hold it: close it). OPEN: one did not answer, or has moved.
+ */
+extern Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersion version,
+						 uint64_t expires_ms, const KeyRef *at, DorisBytes value, uint64_t until,
+						 StageOne *out, DorisError *err);
+
+/* ---- repair.c ---- */
+/*
+ * Compares the copies of a row and writes the newest committed one to the others. *version: that newest (none: never
+ * written); *present: it is a row. UNAVAILABLE when a copy could not be asked.
+ */
+extern DORIS_MUST_CHECK DorisStatus repair_row(DorisClient *c, Topology *t, KeyRef at,
+											   DorisVersion *version, bool *present, bool *repaired,
+											   uint64_t until, DorisError *err);
+
+#endif

@@ -1,0 +1,278 @@
+/*
+ * finish.c: FINISH messages in the background.
+ *
+ * Rule *finish*: when the outcome of a transaction is known, its targets are told, many transactions in one message, and nobody
+ * waits for it: whoever meets a staged write finds the outcome without us. So an item that
+ * cannot be delivered is given up after a few tries. Only one thing depends on the answers: a decision row is
+ * finished (and later forgotten by the nodes) only after every target has acknowledged.
+ *
+ * Items that say abort are only ever queued for transactions that can never commit, in any epoch.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+#define FINISH_ITEMS 1024		  /* of one message */
+#define FINISH_PATIENCE_MS 5000	  /* a node that does not answer in this is cut off */
+#define FINISH_REST_MS 100		  /* after a failure, growing */
+#define FINISH_MAX_IDS (1u << 18) /* vnode numbers in one message: 1 MiB */
+
+struct FinishWork
+{
+	FinishWork *next;
+	DorisTxnId txn;
+	bool commit;
+	int tries;
+	FinishGroup *group; /* or NULL */
+	uint32_t n;
+	uint32_t vnodes[];
+};
+
+struct FinishGroup
+{
+	uint32_t waiting;	 /* items not answered yet */
+	bool sealed;		 /* no more will be added */
+	bool failed;		 /* an item was given up: the decision row has to stay */
+	DorisTxnId decision; /* the transaction that staged the decision row */
+	uint32_t vnode;		 /* of the decision row */
+	Topology *topo;
+};
+
+FinishGroup *finish_group_new(DorisTxnId decision, uint32_t vnode, Topology *t)
+{
+	FinishGroup *g = calloc(1, sizeof(*g));
+
+	if (g == NULL)
+		return NULL;
+	g->decision = decision;
+	g->vnode = vnode;
+	g->topo = topology_ref(t);
+	return g;
+}
+
+static void group_check(DorisClient *c, FinishGroup *g)
+{
+	TopoTarget targets[DORIS_MAX_TARGETS];
+	int n;
+	int i;
+
+	if (!g->sealed || g->waiting > 0)
+		return;
+	if (!g->failed)
+	{
+		FAULT_POINT("client-finish-decision");
+		n = topology_targets(g->topo, g->vnode, targets);
+		for (i = 0; i < n; i++)
+		{
+			Peer *p = peer_of_node(c, targets[i].node);
+
+			if (p != NULL)
+				finish_queue(c, p, g->decision, true, &g->vnode, 1, NULL);
+		}
+	}
+	topology_unref(g->topo);
+	free(g);
+}
+
+void finish_group_sealed(DorisClient *c, FinishGroup *group)
+{
+	if (group == NULL)
+		return;
+	group->sealed = true;
+	group_check(c, group);
+}
+
+void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit, const uint32_t *vnodes,
+				  uint32_t n, FinishGroup *group)
+{
+	FinishWork *w = malloc(sizeof(*w) + n * sizeof(uint32_t));
+
+	if (w == NULL)
+	{
+		if (group != NULL)
+			group->failed = true;
+		return;
+	}
+	*w = (FinishWork){.txn = txn, .commit = commit, .group = group, .n = n};
+	if (n > 0)
+		memcpy(w->vnodes, vnodes, n * sizeof(uint32_t));
+	if (group != NULL)
+		group->waiting++;
+	if (p->work == NULL)
+		p->work = w;
+	else
+		p->work_last->next = w;
+	p->work_last = w;
+	p->nwork++;
+	c->nwork++;
+}
+
+/* Takes the first item off; done: acknowledged. */
+static void work_drop(DorisClient *c, Peer *p, bool done)
+{
+	FinishWork *w = p->work;
+	FinishGroup *g = w->group;
+
+	p->work = w->next;
+	if (p->work == NULL)
+		p->work_last = NULL;
+	p->nwork--;
+	c->nwork--;
+	free(w);
+	if (g != NULL)
+	{
+		g->waiting--;
+		if (!done)
+			g->failed = true;
+		group_check(c, g);
+	}
+}
+
+/* Puts the first item at the end, for another try. */
+static void work_again(DorisClient *c, Peer *p)
+{
+	FinishWork *w = p->work;
+
+	if (++w->tries >= CLIENT_TRIES)
+	{
+		work_drop(c, p, false);
+		return;
+	}
+	if (w->next == NULL)
+		return;
+	p->work = w->next;
+	w->next = NULL;
+	p->work_last->next = w;
+	p->work_last = w;
+}
+
+static void finish_take(DorisClient *c, Peer *p)
+{
+	Call *call = p->finishing;
+	uint32_t sent = p->nsent;
+	uint32_t i;
+
+	p->nsent = 0;
+	if (call->state == CALL_DONE && call->status == DORIS_OK &&
+		cursor_count(&call->reply, 1) == sent && !call->reply.bad)
+	{
+		p->rest_until = 0;
+		for (i = 0; i < sent; i++)
+		{
+			uint8_t r = cursor_u8(&call->reply);
+
+			/* stale: the topology at hand is older than the node's; the next try goes by a newer one */
+			if (r == FINISHED || r == FINISH_COMMITTED)
+				work_drop(c, p, true);
+			else
+				work_again(c, p);
+		}
+	}
+	else
+	{
+		int tries = p->work != NULL ? p->work->tries : 0;
+
+		p->rest_until = clock_mono_ms() + (uint64_t) (FINISH_REST_MS << (2 * tries));
+		p->count.retries++;
+		for (i = 0; i < sent; i++)
+			work_again(c, p);
+	}
+	call_abandon(c, call);
+}
+
+static void finish_send(DorisClient *c, Peer *p)
+{
+	FinishItem items[FINISH_ITEMS];
+	FinishRequest req = {.items = items};
+	FinishWork *w;
+	uint32_t ids = 0;
+
+	if (p->finishing == NULL)
+	{
+		p->finishing = malloc(sizeof(Call));
+		if (p->finishing == NULL)
+			return;
+		call_init(p->finishing);
+	}
+	for (w = p->work; w != NULL && req.nitems < FINISH_ITEMS; w = w->next)
+	{
+		if (req.nitems > 0 && ids + w->n > FINISH_MAX_IDS)
+			break;
+		ids += w->n;
+		items[req.nitems++] =
+			(FinishItem){.txn = w->txn, .commit = w->commit, .nvnodes = w->n, .vnodes = w->vnodes};
+	}
+	buf_reset(&p->finishing->body);
+	finish_request_encode(&p->finishing->body, &req);
+	p->nsent = req.nitems;
+	p->finishing->line = &p->background;
+	call_start(c, p->finishing, p, MSG_FINISH, c->topo, clock_mono_ms() + FINISH_PATIENCE_MS);
+}
+
+void finish_pump(DorisClient *c)
+{
+	Peer *p;
+
+	for (p = c->peers; p != NULL; p = p->next)
+	{
+		Call *call = p->finishing;
+
+		if (call != NULL && call->state != CALL_IDLE)
+		{
+			call_poll(c, call);
+			if (call->state != CALL_DONE)
+			{
+				if (clock_mono_ms() < call->until)
+					continue;
+				call_cut(c, call);
+			}
+			finish_take(c, p);
+		}
+		if (p->nwork > 0 && (p->rest_until == 0 || clock_mono_ms() >= p->rest_until))
+			finish_send(c, p);
+	}
+}
+
+void finish_flush(DorisClient *c, uint32_t left, int ms)
+{
+	uint64_t until = clock_mono_ms() + (uint64_t) ms;
+	DorisError err;
+
+	finish_pump(c);
+	while (c->nwork > left && clock_mono_ms() < until)
+	{
+		Peer *p;
+		Call *any = NULL;
+		uint64_t step = clock_mono_ms() + 2;
+
+		for (p = c->peers; p != NULL && any == NULL; p = p->next)
+			if (p->nsent > 0)
+				any = p->finishing;
+		if (any == NULL)
+		{
+			if (client_pause(c, 5, &err) != DORIS_OK)
+				return;
+		}
+		else if (calls_wait(c, &any, 1, true, step, &err) == DORIS_CANCELLED)
+			return;
+		finish_pump(c);
+	}
+}
+
+void finish_forget(DorisClient *c, Peer *p)
+{
+	while (p->work != NULL)
+	{
+		/* nothing new is to be queued now */
+		if (p->work->group != NULL)
+			p->work->group->failed = true;
+		work_drop(c, p, false);
+	}
+	if (p->finishing != NULL)
+	{
+		call_free(c, p->finishing);
+		free(p->finishing);
+		p->finishing = NULL;
+	}
+}

@@ -1,0 +1,661 @@
+/*
+ * peer.c: channels to nodes and admins, and the calls on them.
+ *
+ * A line is a channel with a queue: one request is under way, the others wait. A request that nobody
+ * waits for any more is left on the line until its reply comes (its owner is gone, the line is not); one whose peer
+ * does not answer is cut: the channel is closed, because a second request on a busy connection could
+ * lose its reply (the raw REP of the other end drops silently).
+ *
+ * Nothing here decides about outcomes. What the rules need is kept per call: maybe_arrived tells whether a
+ * single byte of it may have reached the peer (I7), and every reply's epoch is noted (I3).
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client.h"
+
+#define LINE_REVIVE_MS 50	/* a refused connection is not tried again sooner */
+#define LINE_ORPHAN_MS 1000 /* a forgotten request may hold up others no longer */
+#define WAIT_STEP_MS 10		/* lost connections show only when asked for */
+#define SUSPECT_REFUSED_MS 200
+#define SUSPECT_SILENT_MS 2000
+#define SPIN_US 130 /* a round trip on a quiet machine, and a little */
+#define SPIN_REST_MAX 256
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
+/* ---- peers ---- */
+Peer *peer_of_address(DorisClient *c, const char *address)
+{
+	Peer *p;
+
+	for (p = c->peers; p != NULL; p = p->next)
+		if (strcmp(p->address, address) == 0)
+			return p;
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return NULL;
+	snprintf(p->address, sizeof(p->address), "%s", address);
+	p->next = c->peers;
+	c->peers = p;
+	return p;
+}
+
+Peer *peer_of_node(DorisClient *c, const TopoNode *n)
+{
+	Peer *p;
+
+	for (p = c->peers; p != NULL; p = p->next)
+		if (p->node == n->id && strcmp(p->address, n->address) == 0)
+			return p;
+	p = peer_of_address(c, n->address);
+	if (p != NULL)
+	{
+		p->node = n->id;
+		p->count.node = n->id;
+	}
+	return p;
+}
+
+const char *peer_name(DorisClient *c, const Peer *p)
+{
+	static _Thread_local char name[DORIS_NAME_MAX + DORIS_ADDRESS_MAX + 16];
+	const TopoNode *n = p->node != 0 && c->topo != NULL ? topology_node(c->topo, p->node) : NULL;
+
+	if (n != NULL)
+		snprintf(name, sizeof(name), "node %s (%s)", n->name, p->address);
+	else
+		snprintf(name, sizeof(name), "%s", p->address);
+	return name;
+}
+
+/* ---- lines ---- */
+static void call_done(Call *call, DorisStatus st)
+{
+	call->state = CALL_DONE;
+	call->handing_on = false;
+	call->status = st;
+}
+
+static void line_pop(Line *l)
+{
+	Call *call = l->queue;
+
+	l->queue = call->next;
+	call->next = NULL;
+}
+
+/* Closes the channel; what was under way is lost to us, though not always to the peer. */
+static void line_close(Line *l)
+{
+	channel_close(l->channel);
+	l->channel = NULL;
+	l->in_flight = false;
+	l->orphan = false;
+}
+
+static DorisStatus line_open(Line *l, const Peer *p, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+
+	if (l->channel == NULL)
+	{
+		st = channel_open(p->address, &l->channel, err);
+		if (st != DORIS_OK)
+			l->channel = NULL;
+		l->opened_ms = clock_mono_ms();
+	}
+	return st;
+}
+
+static void line_revive(Line *l)
+{
+	if (l->channel != NULL && !l->in_flight && clock_mono_ms() - l->opened_ms >= LINE_REVIVE_MS &&
+		channel_state(l->channel) < 0)
+		line_close(l);
+}
+
+int peer_state(DorisClient *c, Peer *p)
+{
+	DorisError err;
+
+	(void) c;
+	if (line_open(&p->line, p, &err) != DORIS_OK)
+		return -1;
+	return channel_state(p->line.channel);
+}
+
+void peer_revive(DorisClient *c, Peer *p)
+{
+	(void) c;
+	line_revive(&p->line);
+}
+
+void peer_suspect(Peer *p, DorisStatus st)
+{
+	p->suspect_until =
+		clock_mono_ms() + (st == DORIS_TIMEOUT ? SUSPECT_SILENT_MS : SUSPECT_REFUSED_MS);
+}
+
+void peer_free(DorisClient *c, Peer *p)
+{
+	finish_forget(c, p);
+	while (p->line.queue != NULL)
+		call_abandon(c, p->line.queue);
+	line_close(&p->line);
+	line_close(&p->background);
+	free(p);
+}
+
+/* Writes the head's request (or the topology in its place) and hands it to the channel. */
+static DorisStatus line_send(DorisClient *c, Line *l, Call *call, DorisError *err)
+{
+	Envelope e = {.format = DORIS_FORMAT, .sender = c->origin};
+	DorisBytes body = {call->body.data, call->body.len};
+	DorisBuf put;
+	DorisStatus st;
+
+	buf_init(&put);
+	e.type = (uint16_t) call->type;
+	e.request = ++c->request;
+	e.epoch = call->topo != NULL ? call->topo->epoch : 0;
+	e.deadline_ms = (uint32_t) client_left_ms(c, call->until);
+	if (call->handing_on)
+	{
+		buf_put_bytes(&put, c->topo->encoded, c->topo->encoded_len);
+		if (put.failed)
+			return client_no_memory(err);
+		e.type = MSG_TOPOLOGY_PUT;
+		e.epoch = c->topo->epoch;
+		body = (DorisBytes){put.data, put.len};
+	}
+	buf_reset(&c->out);
+	st = envelope_write(&c->keys, &e, body, &c->out, err);
+	buf_free(&put);
+	if (st == DORIS_OK)
+		st = channel_send(l->channel, (DorisBytes){c->out.data, c->out.len}, err);
+	if (st == DORIS_OK)
+	{
+		l->in_flight = true;
+		l->orphan = false;
+		l->request = e.request;
+		l->sent_ms = clock_mono_ms();
+		call->state = CALL_SENT;
+		if (!call->handing_on)
+			call->maybe_arrived = true;
+		call->peer->count.requests++;
+		call->peer->count.bytes += c->out.len;
+	}
+	/* one big message must not keep its memory for ever */
+	if (c->out.cap > 4 * DORIS_BATCH_BYTES)
+		buf_free(&c->out);
+	return st;
+}
+
+static void fail_unreachable(DorisClient *c, Call *call, const char *what)
+{
+	call_done(call,
+			  doris_error(&call->err, DORIS_UNREACHABLE, "%s %s", peer_name(c, call->peer), what));
+}
+
+/* A reply for the head of the line. False: it is not over (handed a topology on, asks again). */
+static void call_take(DorisClient *c, Peer *p, Line *l, Call *call, DorisBytes raw)
+{
+	Envelope e;
+	DorisBytes body;
+	DorisStatus st;
+
+	l->in_flight = false;
+	p->count.bytes += raw.len;
+	st = envelope_read(&c->keys, raw.data, raw.len, &e, &body, &call->scratch, &call->err);
+	if (st == DORIS_OK && (e.request != l->request || (e.type & DORIS_REPLY) == 0))
+		st = doris_error(&call->err, DORIS_BAD_MESSAGE, "%s answered another request",
+						 peer_name(c, p));
+	if (st != DORIS_OK)
+	{
+		channel_free_reply(&raw);
+		line_pop(l);
+		line_close(l);
+		call_done(call, st);
+		return;
+	}
+	client_note_epoch(c, p, e.epoch);
+	call->raw = raw;
+	call->epoch = e.epoch;
+	call->reply = cursor_of(body.data, body.len);
+	st = reply_read_status(&call->reply, &call->err);
+	if (call->handing_on)
+	{
+		call->handing_on = false;
+		if (st == DORIS_OK)
+		{
+			channel_free_reply(&call->raw);
+			call->state = CALL_QUEUED; /* still the head: asks again */
+			return;
+		}
+	}
+	/* I3: a node that is behind first gets the newer topology */
+	else if (st == DORIS_BEHIND && c->topo != NULL && e.epoch < c->topo->epoch &&
+			 call->behind++ < CLIENT_TRIES)
+	{
+		channel_free_reply(&call->raw);
+		call->handing_on = true;
+		call->state = CALL_QUEUED;
+		p->count.retries++;
+		return;
+	}
+	line_pop(l);
+	call_done(call, st);
+}
+
+/* Moves a line on as far as it goes without waiting. */
+static void line_pump(DorisClient *c, Peer *p, Line *l, bool look)
+{
+	for (;;)
+	{
+		DorisError err;
+		DorisStatus st;
+		Call *call = l->queue;
+
+		if (l->in_flight)
+		{
+			DorisBytes raw;
+
+			st = channel_receive(l->channel, &raw, &err);
+			if (st == DORIS_OK && l->orphan)
+			{
+				channel_free_reply(&raw);
+				l->in_flight = l->orphan = false;
+				continue;
+			}
+			if (st == DORIS_OK)
+			{
+				call_take(c, p, l, call, raw);
+				continue;
+			}
+			if (st == DORIS_TIMEOUT && look && channel_state(l->channel) >= 0)
+			{
+				if (l->orphan && call != NULL && clock_mono_ms() - l->sent_ms > LINE_ORPHAN_MS)
+				{
+					line_close(l);
+					continue;
+				}
+				return;
+			}
+			if (st == DORIS_TIMEOUT && !look)
+				return;
+			/* the connection is gone: the request may have arrived, its reply will not */
+			bool orphan = l->orphan;
+
+			line_close(l);
+			if (!orphan)
+			{
+				line_pop(l);
+				fail_unreachable(c, call, "closed the connection before answering");
+			}
+			continue;
+		}
+		if (call == NULL)
+			return;
+		st = line_open(l, p, &err);
+		if (st == DORIS_OK)
+			st = line_send(c, l, call, &err);
+		if (st == DORIS_OK)
+			return;
+		if (st == DORIS_UNREACHABLE)
+		{
+			if (l->channel != NULL && channel_state(l->channel) >= 0)
+				return; /* still connecting */
+			line_pop(l);
+			fail_unreachable(c, call, "refuses connections");
+			continue;
+		}
+		line_pop(l);
+		call->err = err;
+		call_done(call, st);
+	}
+}
+
+void peers_pump(DorisClient *c)
+{
+	Peer *p;
+
+	for (p = c->peers; p != NULL; p = p->next)
+	{
+		if (p->line.in_flight || p->line.queue != NULL)
+			line_pump(c, p, &p->line, true);
+		if (p->background.in_flight || p->background.queue != NULL)
+			line_pump(c, p, &p->background, true);
+	}
+	finish_pump(c);
+}
+
+/* ---- calls ---- */
+void call_init(Call *call)
+{
+	memset(call, 0, sizeof(*call));
+	buf_init(&call->body);
+	buf_init(&call->scratch);
+}
+
+static void call_forget_reply(Call *call)
+{
+	if (call->raw.data != NULL)
+		channel_free_reply(&call->raw);
+	call->raw = (DorisBytes){NULL, 0};
+}
+
+void call_start(DorisClient *c, Call *call, Peer *peer, MsgType type, Topology *topo,
+				uint64_t until)
+{
+	Call **at;
+
+	call_forget_reply(call);
+	if (call->topo != topo)
+	{
+		topology_unref(call->topo);
+		call->topo = topo != NULL ? topology_ref(topo) : NULL;
+	}
+	call->peer = peer;
+	if (call->line == NULL || call->line != &peer->background)
+		call->line = &peer->line;
+	call->type = type;
+	call->until = until;
+	call->behind = 0;
+	call->next = NULL;
+	call->state = CALL_QUEUED;
+	if (call->body.failed)
+	{
+		call_done(call, client_no_memory(&call->err));
+		return;
+	}
+	if (call->line->queue == NULL)
+		line_revive(call->line);
+	for (at = &call->line->queue; *at != NULL; at = &(*at)->next)
+		;
+	*at = call;
+	line_pump(c, peer, call->line, false);
+}
+
+void call_poll(DorisClient *c, Call *call)
+{
+	if (call->state == CALL_QUEUED || call->state == CALL_SENT)
+		line_pump(c, call->peer, call->line, true);
+}
+
+void call_abandon(DorisClient *c, Call *call)
+{
+	Call **at;
+
+	(void) c;
+	call_forget_reply(call);
+	if (call->state == CALL_QUEUED || call->state == CALL_SENT)
+	{
+		Line *l = call->line;
+
+		if (call->state == CALL_SENT && l->queue == call && l->in_flight)
+			l->orphan = true;
+		for (at = &l->queue; *at != NULL; at = &(*at)->next)
+			if (*at == call)
+			{
+				*at = call->next;
+				break;
+			}
+	}
+	call->next = NULL;
+	call->handing_on = false;
+	call->state = CALL_IDLE;
+}
+
+void call_cut(DorisClient *c, Call *call)
+{
+	bool sent = call->state == CALL_SENT;
+	Line *l = call->line;
+
+	call_abandon(c, call);
+	if (sent)
+		line_close(l);
+}
+
+void call_free(DorisClient *c, Call *call)
+{
+	call_abandon(c, call);
+	buf_free(&call->body);
+	buf_free(&call->scratch);
+	topology_unref(call->topo);
+	call->topo = NULL;
+}
+
+/* ---- waiting ---- */
+static int wait_poll(const int *fds, int nfds, struct pollfd *p, int timeout_ms)
+{
+	int i;
+
+	for (i = 0; i < nfds; i++)
+		p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+	return poll(p, (nfds_t) nfds, timeout_ms) > 0;
+}
+
+/* One turn of the owner's wait callback. */
+static DorisStatus wait_turn(DorisClient *c, int nfds, int timeout_ms, DorisError *err)
+{
+	int r;
+
+	if (c->wait == NULL || c->no_cancel)
+		r = wait_poll(c->fds, nfds, c->pollfds, timeout_ms);
+	else
+		r = c->wait(c->wait_arg, c->fds, nfds, timeout_ms);
+	if (r < 0)
+	{
+		c->cancelled = true;
+		return doris_error(err, DORIS_CANCELLED, "stopped while waiting for the cluster");
+	}
+	return DORIS_OK;
+}
+
+static bool fds_room(DorisClient *c, int n)
+{
+	int cap = c->nfds_cap;
+
+	if (n <= cap)
+		return true;
+	while (cap < n)
+		cap = cap > 0 ? cap * 2 : 16;
+	int *fds = realloc(c->fds, (size_t) cap * sizeof(*fds));
+
+	if (fds == NULL)
+		return false;
+	c->fds = fds;
+	struct pollfd *pollfds = realloc(c->pollfds, (size_t) cap * sizeof(*pollfds));
+
+	if (pollfds == NULL)
+		return false;
+	c->pollfds = pollfds;
+	c->nfds_cap = cap;
+	return true;
+}
+
+/*
+ * A lone request is usually answered within a tenth of a millisecond, less than a sleep and a wake-up cost. When
+ * spinning did not pay, the next calls do without, more of them each time.
+ */
+static void call_spin(DorisClient *c, Call *call)
+{
+	uint64_t end;
+
+	if (c->spin_rest > 0)
+	{
+		c->spin_rest--;
+		return;
+	}
+	end = now_us() + SPIN_US;
+	do
+	{
+		line_pump(c, call->peer, call->line, false);
+		if (call->state == CALL_DONE)
+		{
+			c->spin_penalty = 1;
+			return;
+		}
+	} while (now_us() < end);
+	c->spin_penalty = c->spin_penalty * 2 > SPIN_REST_MAX ? SPIN_REST_MAX : c->spin_penalty * 2 + 1;
+	c->spin_rest = c->spin_penalty;
+}
+
+DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t until,
+					   DorisError *err)
+{
+	bool spun = false;
+
+	for (;;)
+	{
+		int pending = 0;
+		int done = 0;
+		int nfds = 0;
+		int i;
+		Call *last = NULL;
+
+		if (!fds_room(c, n))
+			return client_no_memory(err);
+		for (i = 0; i < n; i++)
+		{
+			Call *call = calls[i];
+
+			if (call == NULL || call->state == CALL_IDLE)
+				continue;
+			if (call->state != CALL_DONE)
+				line_pump(c, call->peer, call->line, spun);
+			if (call->state == CALL_DONE)
+			{
+				done++;
+				continue;
+			}
+			pending++;
+			last = call;
+			if (call->line->channel != NULL)
+				c->fds[nfds++] = call->line->in_flight ? channel_receive_fd(call->line->channel)
+													   : channel_send_fd(call->line->channel);
+		}
+		if (pending == 0 || (!all && done > 0))
+			return DORIS_OK;
+		uint64_t now = clock_mono_ms();
+
+		if (now >= until)
+			return doris_error(err, DORIS_TIMEOUT, "no answer from %s in time",
+							   peer_name(c, last->peer));
+		if (!spun)
+		{
+			spun = true;
+			if (pending == 1 && last->state == CALL_SENT)
+				call_spin(c, last);
+			continue;
+		}
+		if (c->nwork > 0)
+			finish_pump(c);
+		int timeout = until - now < WAIT_STEP_MS ? (int) (until - now) : WAIT_STEP_MS;
+		DorisStatus st = wait_turn(c, nfds, timeout, err);
+
+		if (st != DORIS_OK)
+			return st;
+	}
+}
+
+DorisStatus client_pause(DorisClient *c, int ms, DorisError *err)
+{
+	uint64_t end = clock_mono_ms() + (uint64_t) ms;
+
+	for (;;)
+	{
+		uint64_t now = clock_mono_ms();
+		DorisStatus st;
+
+		peers_pump(c);
+		if (now >= end)
+			return DORIS_OK;
+		if (!fds_room(c, 1))
+			return client_no_memory(err);
+		st = wait_turn(c, 0, (int) (end - now), err);
+		if (st != DORIS_OK)
+			return st;
+	}
+}
+
+DorisStatus call_run(DorisClient *c, Call *call, Peer *peer, MsgType type, Topology *topo,
+					 uint64_t until, DorisError *err)
+{
+	DorisStatus st;
+
+	call_start(c, call, peer, type, topo, until);
+	st = calls_wait(c, &call, 1, true, until, err);
+	if (st == DORIS_TIMEOUT)
+		call_cut(c, call);
+	else if (st != DORIS_OK)
+		call_abandon(c, call);
+	if (st != DORIS_OK)
+		return st;
+	if (call->status != DORIS_OK)
+		*err = call->err;
+	return call->status;
+}
+
+DorisStatus peers_connect(DorisClient *c, Peer **peers, int n, uint64_t until, Peer **bad,
+						  DorisError *err)
+{
+	int tries = 0;
+
+	for (;;)
+	{
+		int connected = 0;
+		int nfds = 0;
+		int i;
+		Peer *refused = NULL;
+		Peer *waiting = NULL;
+
+		if (!fds_room(c, n))
+			return client_no_memory(err);
+		for (i = 0; i < n; i++)
+		{
+			int state = peers[i]->line.in_flight ? 1 : peer_state(c, peers[i]);
+
+			if (state > 0)
+				connected++;
+			else if (state < 0)
+				refused = peers[i];
+			else
+			{
+				waiting = peers[i];
+				c->fds[nfds++] = channel_send_fd(peers[i]->line.channel);
+			}
+		}
+		if (connected == n)
+			return DORIS_OK;
+		*bad = refused != NULL ? refused : waiting;
+		uint64_t now = clock_mono_ms();
+		DorisStatus st;
+
+		if (now >= until || (refused != NULL && tries >= CLIENT_TRIES))
+			return doris_error(err, DORIS_UNREACHABLE, "%s %s", peer_name(c, *bad),
+							   refused != NULL ? "refuses connections" : "cannot be connected to");
+		if (refused != NULL)
+		{
+			/* the connection may just have been lost and the node be back: short growing pauses */
+			st = client_pause(c, 60 << tries, err);
+			tries++;
+			refused->count.retries++;
+			peer_revive(c, refused);
+		}
+		else
+			st = wait_turn(c, nfds, until - now < 20 ? (int) (until - now) : 20, err);
+		if (st != DORIS_OK)
+			return st;
+	}
+}

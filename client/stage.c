@@ -1,0 +1,677 @@
+/*
+ * stage.c: a transaction's rows on their way to their targets (rule *stage*).
+ *
+ * One message per node with all its rows, to all nodes at once; when there are more rows than a message takes, they
+ * are streamed: while one message is under way to a node the next is filled. One attempt goes by one topology:
+ * a write counts as held only when every target of its vnode in that placement answered (I1), and the first STALE_EPOCH
+ * voids all of it (I3).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "txn.h"
+
+#define STAGE_PAUSE_MS 50	/* before a try is repeated, doubled each time */
+#define STAGE_SLICE_MS 2000 /* the first try waits so long for its answer, the next twice that */
+#define EXPIRES_MAX_MS 60000
+
+void txn_begin(Txn *x)
+{
+	DorisClient *c = x->c;
+	int left = client_left_ms(c, x->until);
+	uint32_t i;
+
+	x->id = client_txnid(c);
+	x->version = client_version(c);
+	x->expires_ms = clock_wall_ms() + (uint64_t) (left < EXPIRES_MAX_MS ? left : EXPIRES_MAX_MS);
+	x->decision_sent = false;
+	for (i = 0; i < x->ntargets; i++)
+	{
+		StageTarget *t = x->targets[i];
+
+		t->call.maybe_arrived = false;
+		t->clean = true;
+		memset(t->touched, 0, (DORIS_MAX_VNODES / 64) * sizeof(uint64_t));
+		t->ntouched = 0;
+	}
+}
+
+DorisStatus txn_init(Txn *x, DorisClient *c, DorisCommitResult *result, DorisError *err)
+{
+	memset(x, 0, sizeof(*x));
+	x->c = c;
+	x->until = c->until;
+	x->result = result;
+	x->where = calloc(c->topo->vnodes, sizeof(*x->where));
+	if (x->where == NULL)
+		return client_no_memory(err);
+	txn_begin(x);
+	return DORIS_OK;
+}
+
+void txn_free(Txn *x)
+{
+	uint32_t i;
+
+	for (i = 0; i < x->ntargets; i++)
+	{
+		StageTarget *t = x->targets[i];
+
+		call_free(x->c, &t->call);
+		buf_free(&t->bytes);
+		free(t->items);
+		free(t->touched);
+		free(t);
+	}
+	free(x->targets);
+	free(x->where);
+	free(x->places);
+	topology_unref(x->topo);
+}
+
+DorisStatus txn_attempt(Txn *x, DorisError *err)
+{
+	uint32_t i;
+
+	(void) err;
+	topology_unref(x->topo);
+	x->topo = topology_ref(x->c->topo);
+	memset(x->where, 0, x->topo->vnodes * sizeof(*x->where));
+	x->nplaces = 0;
+	x->mode = TXN_SINGLE;
+	x->one_vnode = true;
+	x->nrows = 0;
+	x->flushed = false;
+	for (i = 0; i < x->ntargets; i++)
+	{
+		StageTarget *t = x->targets[i];
+
+		if (t->call.state == CALL_SENT)
+			t->clean = false;
+		call_abandon(x->c, &t->call);
+		t->nitems = 0;
+		buf_reset(&t->bytes);
+	}
+	return DORIS_OK;
+}
+
+/* ---- targets ---- */
+static StageTarget *target_of(Txn *x, const TopoNode *node)
+{
+	StageTarget *t;
+	uint32_t i;
+
+	for (i = 0; i < x->ntargets; i++)
+		if (x->targets[i]->node == node->id)
+		{
+			x->targets[i]->peer = peer_of_node(x->c, node);
+			return x->targets[i]->peer != NULL ? x->targets[i] : NULL;
+		}
+	if (x->ntargets == x->cap)
+	{
+		uint32_t cap = x->cap > 0 ? x->cap * 2 : 8;
+		StageTarget **targets = realloc(x->targets, cap * sizeof(*targets));
+
+		if (targets == NULL)
+			return NULL;
+		x->targets = targets;
+		x->cap = cap;
+	}
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return NULL;
+	t->node = node->id;
+	t->clean = true;
+	t->peer = peer_of_node(x->c, node);
+	t->touched = calloc(DORIS_MAX_VNODES / 64, sizeof(uint64_t));
+	if (t->peer == NULL || t->touched == NULL)
+	{
+		free(t->touched);
+		free(t);
+		return NULL;
+	}
+	call_init(&t->call);
+	buf_init(&t->bytes);
+	x->targets[x->ntargets++] = t;
+	return t;
+}
+
+/*
+ * Where the vnode's rows go. A target that is down refuses the write before anything is sent there: nothing can be
+ * acknowledged without it (I1).
+ */
+static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError *err)
+{
+	TopoTarget targets[DORIS_MAX_TARGETS];
+	TxnPlace *place;
+	int judges = 0;
+	int n;
+	int i;
+
+	if (x->where[vnode] > 0)
+	{
+		*out = &x->places[x->where[vnode] - 1];
+		return STAGE_GO;
+	}
+	n = topology_targets(x->topo, vnode, targets);
+	for (i = 0; i < n; i++)
+	{
+		judges += targets[i].judge;
+		if (targets[i].node->condition == NODE_UP)
+			continue;
+		if (!x->told_down)
+		{
+			/* it may have come back since */
+			uint64_t slice = clock_mono_ms() + CLIENT_READ_SLICE_MS;
+
+			x->told_down = true;
+			if (client_refresh(x->c, 0, slice < x->until ? slice : x->until, err) == DORIS_OK &&
+				x->c->topo->epoch > x->topo->epoch)
+				return STAGE_AGAIN;
+		}
+		doris_error(err, DORIS_UNAVAILABLE, "node %s, which holds a copy of vnode %u, is down",
+					targets[i].node->name, vnode);
+		doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
+		return STAGE_FAIL;
+	}
+	if (judges == 0)
+	{
+		doris_error(err, DORIS_UNAVAILABLE, "vnode %u has no complete copy to write to", vnode);
+		doris_hint(err, "Look at doris_vnodes.");
+		return STAGE_FAIL;
+	}
+	if (x->nplaces == x->places_cap)
+	{
+		uint32_t cap = x->places_cap > 0 ? x->places_cap * 2 : 4;
+		TxnPlace *places = realloc(x->places, cap * sizeof(*places));
+
+		if (places == NULL)
+		{
+			client_no_memory(err);
+			return STAGE_FAIL;
+		}
+		x->places = places;
+		x->places_cap = cap;
+	}
+	place = &x->places[x->nplaces];
+	place->n = (uint8_t) n;
+	for (i = 0; i < n; i++)
+	{
+		place->targets[i] = target_of(x, targets[i].node);
+		if (place->targets[i] == NULL)
+		{
+			client_no_memory(err);
+			return STAGE_FAIL;
+		}
+	}
+	x->where[vnode] = ++x->nplaces;
+	*out = place;
+	return STAGE_GO;
+}
+
+/* ---- sending ---- */
+
+/* All targets known so far are connected before the first message goes: the usual trouble leaves nothing behind. */
+static StageVerdict connect_first(Txn *x, DorisError *err)
+{
+	Peer *few[DORIS_MAX_TARGETS];
+	Peer **peers = x->ntargets <= DORIS_MAX_TARGETS ? few : malloc(x->ntargets * sizeof(*peers));
+	Peer *bad = NULL;
+	uint32_t n = 0;
+	uint32_t i;
+	uint64_t slice = clock_mono_ms() + STAGE_SLICE_MS;
+	DorisStatus st;
+
+	if (peers == NULL)
+	{
+		client_no_memory(err);
+		return STAGE_FAIL;
+	}
+	for (i = 0; i < x->ntargets; i++)
+		if (x->targets[i]->nitems > 0)
+			peers[n++] = x->targets[i]->peer;
+	st = peers_connect(x->c, peers, (int) n, slice < x->until ? slice : x->until, &bad, err);
+	if (peers != few)
+		free(peers);
+	if (st == DORIS_OK)
+		return STAGE_GO;
+	if (st == DORIS_UNREACHABLE && bad->node != 0)
+	{
+		DorisError why = *err;
+		ReportVerdict v = client_report(x->c, bad->node, why.message, x->until);
+
+		doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why.message);
+		doris_hint(err, "%s",
+				   v == VERDICT_HEALTHY
+					   ? "An admin reaches the node: the trouble is between this client and it."
+					   : "Writes to its vnodes go on when it is back; see doris_nodes.");
+	}
+	return STAGE_FAIL;
+}
+
+static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
+{
+	StageRequest req = {.txn = x->id,
+						.version = x->version,
+						.mode = x->mode,
+						.decision_vnode = x->vnode,
+						.expires_ms = x->expires_ms,
+						.nrows = t->nitems};
+	uint32_t i;
+
+	if (!x->flushed)
+	{
+		StageVerdict v = connect_first(x, err);
+
+		if (v != STAGE_GO)
+			return v;
+		x->flushed = true;
+	}
+	req.rows = malloc(t->nitems * sizeof(StageRow));
+	if (req.rows == NULL)
+	{
+		client_no_memory(err);
+		return STAGE_FAIL;
+	}
+	for (i = 0; i < t->nitems; i++)
+	{
+		const StageItem *it = &t->items[i];
+
+		req.rows[i] = (StageRow){.at = {.space = DORIS_SPACE_ROWS,
+										.ns = it->ns,
+										.vnode = it->vnode,
+										.key = {t->bytes.data + it->key, it->key_len}},
+								 .kind = it->kind,
+								 .base = it->base,
+								 .value = {t->bytes.data + it->value, it->value_len}};
+		if ((t->touched[it->vnode / 64] >> (it->vnode % 64) & 1) == 0)
+		{
+			t->touched[it->vnode / 64] |= UINT64_C(1) << (it->vnode % 64);
+			t->ntouched++;
+		}
+	}
+	buf_reset(&t->call.body);
+	stage_request_encode(&t->call.body, &req);
+	free(req.rows);
+	t->sent = t->nitems;
+	t->nitems = 0;
+	if (t->bytes.cap > 4 * DORIS_BATCH_BYTES)
+		buf_free(&t->bytes); /* one big row must not keep its memory */
+	buf_reset(&t->bytes);
+	t->tries = 0;
+	t->repairs = 0;
+	t->pause = 0;
+	t->slice = clock_mono_ms() + STAGE_SLICE_MS;
+	call_start(x->c, &t->call, t->peer, MSG_STAGE, x->topo, x->until);
+	return STAGE_GO;
+}
+
+/* The same message once more. */
+static void target_again(Txn *x, StageTarget *t)
+{
+	call_abandon(x->c, &t->call);
+	t->slice = clock_mono_ms() + ((uint64_t) STAGE_SLICE_MS << t->tries);
+	call_start(x->c, &t->call, t->peer, MSG_STAGE, x->topo, x->until);
+}
+
+/* A try without an answer: with the same ids again, CLIENT_TRIES times, then an admin is told. */
+static StageVerdict target_silent(Txn *x, StageTarget *t, const DorisError *why, DorisError *err)
+{
+	DorisClient *c = x->c;
+	ReportVerdict v;
+
+	if (t->call.maybe_arrived)
+		t->clean = false;
+	t->tries++;
+	t->peer->count.retries++;
+	if (t->tries < CLIENT_TRIES && clock_mono_ms() < x->until)
+	{
+		if (client_pause(c, STAGE_PAUSE_MS << t->tries, err) != DORIS_OK)
+			return STAGE_FAIL;
+		target_again(x, t);
+		return STAGE_GO;
+	}
+	v = client_report(c, t->node, why->message, x->until);
+	if (v == VERDICT_HEALTHY && clock_mono_ms() < x->until)
+	{
+		/* slow is not dead: the deadline decides */
+		t->tries = CLIENT_TRIES - 1;
+		if (client_pause(c, STAGE_PAUSE_MS << t->tries, err) != DORIS_OK)
+			return STAGE_FAIL;
+		target_again(x, t);
+		return STAGE_GO;
+	}
+	doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why->message);
+	doris_hint(err, "%s",
+			   v == VERDICT_HEALTHY
+				   ? "An admin reaches the node: the trouble is between this client and it."
+				   : "Writes to its vnodes go on when it is back; see doris_nodes.");
+	return STAGE_FAIL;
+}
+
+static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
+{
+	DorisStatus st = t->call.status;
+	StageReply reply;
+	StageVerdict v;
+
+	if (st == DORIS_UNREACHABLE)
+	{
+		DorisError why = t->call.err;
+
+		return target_silent(x, t, &why, err);
+	}
+	if (status_is_moved(st))
+	{
+		*err = t->call.err;
+		call_abandon(x->c, &t->call);
+		return STAGE_AGAIN;
+	}
+	if (st == DORIS_OK)
+		st = stage_reply_decode(&t->call.reply, &reply, &t->call.err);
+	if (st != DORIS_OK)
+	{
+		/* a node that failed in the middle may hold it all the same */
+		if (st == DORIS_IO || st == DORIS_INTERNAL || st == DORIS_NO_MEMORY ||
+			st == DORIS_BAD_MESSAGE || st == DORIS_TIMEOUT || st == DORIS_UNKNOWN)
+			t->clean = false;
+		*err = t->call.err;
+		call_abandon(x->c, &t->call);
+		return STAGE_FAIL;
+	}
+	if (!reply.held)
+	{
+		v = txn_conflict(x, t, &reply, err);
+		if (v == STAGE_GO)
+			target_again(x, t);
+		else
+			call_abandon(x->c, &t->call);
+		stage_reply_free(&reply);
+		return v;
+	}
+	stage_reply_free(&reply);
+	t->clean = false;
+	t->peer->count.rows += t->sent;
+	call_abandon(x->c, &t->call);
+	FAULT_POINT("client-staged-one");
+	return STAGE_GO;
+}
+
+/* Waits until the target (NULL: every target) holds what was sent to it. */
+static StageVerdict targets_wait(Txn *x, StageTarget *only, DorisError *err)
+{
+	Call *few[DORIS_MAX_TARGETS];
+	Call **calls = x->ntargets <= DORIS_MAX_TARGETS ? few : malloc(x->ntargets * sizeof(*calls));
+	StageVerdict v = STAGE_GO;
+
+	if (calls == NULL)
+	{
+		client_no_memory(err);
+		return STAGE_FAIL;
+	}
+	for (;;)
+	{
+		uint64_t slice = x->until;
+		bool wanted = false;
+		uint32_t i;
+		DorisError why;
+		DorisStatus st;
+
+		for (i = 0; i < x->ntargets && v == STAGE_GO; i++)
+		{
+			StageTarget *t = x->targets[i];
+
+			if (t->call.state == CALL_DONE)
+				v = target_answer(x, t, err);
+			else if (t->call.state != CALL_IDLE &&
+					 clock_mono_ms() >= (t->slice < x->until ? t->slice : x->until))
+			{
+				doris_error(&why, DORIS_TIMEOUT, "%s does not answer", peer_name(x->c, t->peer));
+				call_cut(x->c, &t->call);
+				v = target_silent(x, t, &why, err);
+			}
+			calls[i] = NULL;
+			if (t->call.state == CALL_IDLE)
+				continue;
+			calls[i] = &t->call;
+			if (only == NULL || only == t)
+				wanted = true;
+			if (t->slice < slice)
+				slice = t->slice;
+		}
+		if (v != STAGE_GO || !wanted)
+			break;
+		st = calls_wait(x->c, calls, (int) x->ntargets, false, slice, &why);
+		if (st != DORIS_OK && st != DORIS_TIMEOUT)
+		{
+			*err = why;
+			v = STAGE_FAIL;
+			break;
+		}
+	}
+	if (calls != few)
+		free(calls);
+	return v;
+}
+
+/* ---- rows in ---- */
+static bool target_put(StageTarget *t, const DorisWrite *w, uint32_t vnode)
+{
+	StageItem *it;
+
+	if (t->nitems == t->cap)
+	{
+		uint32_t cap = t->cap > 0 ? t->cap * 2 : 4;
+		StageItem *items = realloc(t->items, cap * sizeof(*items));
+
+		if (items == NULL)
+			return false;
+		t->items = items;
+		t->cap = cap;
+	}
+	it = &t->items[t->nitems++];
+	*it = (StageItem){.ns = w->ns,
+					  .vnode = vnode,
+					  .kind = w->kind,
+					  .base = w->base,
+					  .key = t->bytes.len,
+					  .key_len = w->key.len};
+	buf_put_raw(&t->bytes, w->key.data, w->key.len);
+	it->value = t->bytes.len;
+	it->value_len = w->kind == WRITE_DELETE ? 0 : w->value.len;
+	buf_put_raw(&t->bytes, w->value.data, it->value_len);
+	return !t->bytes.failed;
+}
+
+static StageVerdict row_check(Txn *x, const DorisWrite *w, DorisError *err)
+{
+	if (w->key.len > DORIS_MAX_KEY || w->value.len > DORIS_MAX_VALUE)
+	{
+		txn_refuse(x, DORIS_TOO_BIG, w->ns, w->key,
+				   "is too big a row: a key may have 64 KiB, a value 16 MiB", err);
+		return STAGE_FAIL;
+	}
+	if (w->kind != WRITE_INSERT && w->kind != WRITE_UPDATE && w->kind != WRITE_DELETE)
+	{
+		doris_error(err, DORIS_BAD_ARGUMENT, "a transaction inserts, updates and deletes, not %d",
+					w->kind);
+		return STAGE_FAIL;
+	}
+	return STAGE_GO;
+}
+
+StageVerdict txn_add(Txn *x, const DorisWrite *w, DorisError *err)
+{
+	uint32_t vnode = route_vnode(w->route, x->topo->vnodes);
+	size_t size = w->key.len + w->value.len + 64;
+	TxnPlace *place;
+	StageVerdict v = row_check(x, w, err);
+	int i;
+
+	/* a version is above all bases it replaces */
+	clock_observe(&x->c->clock, w->base.clock);
+	if (v == STAGE_GO)
+		v = place_of(x, vnode, &place, err);
+	if (v != STAGE_GO)
+		return v;
+	if (x->nrows++ == 0)
+		x->vnode = vnode;
+	else if (x->vnode != vnode)
+		x->one_vnode = false;
+	for (i = 0; i < place->n && v == STAGE_GO; i++)
+	{
+		StageTarget *t = place->targets[i];
+
+		if (t->nitems > 0 && (t->nitems >= STAGE_MAX_ROWS ||
+							  t->bytes.len + t->nitems * 32 + size > DORIS_BATCH_BYTES))
+		{
+			/* more than one message: only a decision row can commit them together */
+			x->mode = TXN_DECISION;
+			v = targets_wait(x, t, err);
+			if (v == STAGE_GO)
+				v = target_send(x, t, err);
+			if (v != STAGE_GO)
+				return v;
+		}
+		if (!target_put(t, w, vnode))
+		{
+			client_no_memory(err);
+			return STAGE_FAIL;
+		}
+	}
+	return v;
+}
+
+StageVerdict txn_hold(Txn *x, DorisError *err)
+{
+	StageVerdict v = STAGE_GO;
+	uint32_t i;
+
+	if (!x->one_vnode)
+		x->mode = TXN_DECISION;
+	for (i = 0; i < x->ntargets && v == STAGE_GO; i++)
+	{
+		StageTarget *t = x->targets[i];
+
+		if (t->nitems == 0)
+			continue;
+		if (t->call.state != CALL_IDLE)
+			v = targets_wait(x, t, err);
+		if (v == STAGE_GO)
+			v = target_send(x, t, err);
+	}
+	if (v == STAGE_GO)
+		v = targets_wait(x, NULL, err);
+	return v;
+}
+
+/* ---- a decision row ---- */
+Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersion version,
+				  uint64_t expires_ms, const KeyRef *at, DorisBytes value, uint64_t until,
+				  StageOne *out, DorisError *err)
+{
+	TopoTarget targets[DORIS_MAX_TARGETS];
+	StageRow row = {.at = *at, .kind = WRITE_INSERT, .value = value};
+	StageRequest req = {.txn = txn,
+						.version = version,
+						.mode = TXN_SINGLE,
+						.decision_vnode = at->vnode,
+						.expires_ms = expires_ms,
+						.nrows = 1,
+						.rows = &row};
+	Call calls[DORIS_MAX_TARGETS];
+	Call *waiting[DORIS_MAX_TARGETS];
+	int n = topology_targets(t, at->vnode, targets);
+	int open = n;
+	int tries;
+	int i;
+	Outcome o = TXN_COMMITTED;
+
+	memset(out, 0, sizeof(*out));
+	err->code = DORIS_OK;
+	for (i = 0; i < n; i++)
+	{
+		call_init(&calls[i]);
+		stage_request_encode(&calls[i].body, &req);
+		waiting[i] = &calls[i];
+	}
+	for (tries = 0; tries < CLIENT_TRIES && open > 0 && o == TXN_COMMITTED; tries++)
+	{
+		uint64_t slice = clock_mono_ms() + ((uint64_t) STAGE_SLICE_MS << tries);
+		DorisStatus st = DORIS_OK;
+
+		if (slice > until)
+			slice = until;
+		if (tries > 0)
+			st = client_pause(c, STAGE_PAUSE_MS << tries, err);
+		for (i = 0; i < n && st == DORIS_OK; i++)
+		{
+			Peer *p = peer_of_node(c, targets[i].node);
+
+			if (p == NULL)
+				st = client_no_memory(err);
+			else if (waiting[i] != NULL)
+				call_start(c, waiting[i], p, MSG_STAGE, t, slice);
+		}
+		if (st == DORIS_OK)
+			st = calls_wait(c, waiting, n, true, slice, err);
+		if (st != DORIS_OK && st != DORIS_TIMEOUT)
+		{
+			o = TXN_OPEN;
+			break;
+		}
+		for (i = 0; i < n && o == TXN_COMMITTED; i++)
+		{
+			Call *call = waiting[i];
+			StageReply reply;
+
+			if (call == NULL)
+				continue;
+			if (call->state != CALL_DONE)
+			{
+				call_cut(c, call);
+				continue;
+			}
+			if (call->status == DORIS_UNREACHABLE)
+			{
+				*err = call->err;
+				continue;
+			}
+			if (call->status != DORIS_OK ||
+				stage_reply_decode(&call->reply, &reply, &call->err) != DORIS_OK)
+			{
+				*err = call->err;
+				out->moved = status_is_moved(call->status);
+				o = TXN_OPEN;
+				break;
+			}
+			if (!reply.held)
+			{
+				o = TXN_ABORTED;
+				out->node = targets[i].node->id;
+				out->conflict = reply.conflicts[0];
+				out->conflict.staged.value = (DorisBytes){NULL, 0};
+				doris_error(err, DORIS_CONFLICT, "node %s refused the decision of transaction %s",
+							targets[i].node->name, txn_text(txn));
+			}
+			stage_reply_free(&reply);
+			waiting[i] = NULL;
+			open--;
+		}
+		if (clock_mono_ms() >= until)
+			break;
+	}
+	if (o == TXN_COMMITTED && open > 0)
+	{
+		o = TXN_OPEN;
+		if (err->code == DORIS_OK || err->code == DORIS_TIMEOUT)
+			doris_error(err, DORIS_TIMEOUT,
+						"no answer about the decision of transaction %s in time", txn_text(txn));
+	}
+	for (i = 0; i < n; i++)
+	{
+		out->sent |= calls[i].maybe_arrived;
+		call_free(c, &calls[i]);
+	}
+	return o;
+}
