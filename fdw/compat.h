@@ -18,8 +18,7 @@
 #include "utils/pg_locale.h"
 
 /* Do strings under this collation order as their bytes do? */
-static inline bool
-compat_collation_is_c(Oid collation)
+static inline bool compat_collation_is_c(Oid collation)
 {
 	if (!OidIsValid(collation))
 		return false;
@@ -31,16 +30,14 @@ compat_collation_is_c(Oid collation)
 }
 
 /* Are strings under this collation equal exactly when their bytes are? */
-static inline bool
-compat_collation_is_deterministic(Oid collation)
+static inline bool compat_collation_is_deterministic(Oid collation)
 {
 	return !OidIsValid(collation) || collation == DEFAULT_COLLATION_OID ||
 		   get_collation_isdeterministic(collation);
 }
 
 /* Is the column computed when it is read, and so not stored? */
-static inline bool
-compat_is_virtual(Form_pg_attribute att)
+static inline bool compat_is_virtual(Form_pg_attribute att)
 {
 #if PG_VERSION_NUM >= 180000
 	return att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
@@ -51,8 +48,7 @@ compat_is_virtual(Form_pg_attribute att)
 }
 
 /* A set that lives as long as the backend. */
-static inline WaitEventSet *
-compat_create_wait_event_set(int nevents)
+static inline WaitEventSet *compat_create_wait_event_set(int nevents)
 {
 #if PG_VERSION_NUM >= 170000
 	return CreateWaitEventSet(NULL, nevents);
@@ -67,8 +63,7 @@ compat_create_wait_event_set(int nevents)
 #endif
 
 /* Up to 15, ALTER TABLE marks the commands that go to child tables by subtypes of their own. */
-static inline AlterTableType
-compat_alter_subtype(const AlterTableCmd *cmd)
+static inline AlterTableType compat_alter_subtype(const AlterTableCmd *cmd)
 {
 #if PG_VERSION_NUM < 160000
 	if (cmd->subtype == AT_AddColumnRecurse)
@@ -80,8 +75,7 @@ compat_alter_subtype(const AlterTableCmd *cmd)
 }
 
 /* Raises an error for a text that is no type. */
-static inline void
-compat_parse_type(const char *text, Oid *type, int32 *typmod)
+static inline void compat_parse_type(const char *text, Oid *type, int32 *typmod)
 {
 #if PG_VERSION_NUM >= 160000
 	(void) parseTypeString(text, type, typmod, NULL);
@@ -92,8 +86,7 @@ compat_parse_type(const char *text, Oid *type, int32 *typmod)
 
 #if PG_VERSION_NUM < 150000
 /* As 15's: the function's rows go to a tuplestore in rsinfo. */
-static inline void
-InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+static inline void InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old;
@@ -146,14 +139,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_rte_user(root, rte) \
 	getRTEPermissionInfo((root)->parse->rteperminfos, rte)->checkAsUser
 #else
-#define compat_scan_user(node) \
+#define compat_scan_user(node)                                                                \
 	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, (node)->ss.ps.state) \
 		 ->checkAsUser)
-#define compat_result_user(rri, estate) \
-	(exec_rt_fetch((rri)->ri_RangeTableIndex != 0 \
-					   ? (rri)->ri_RangeTableIndex \
+#define compat_result_user(rri, estate)                                   \
+	(exec_rt_fetch((rri)->ri_RangeTableIndex != 0                         \
+					   ? (rri)->ri_RangeTableIndex                        \
 					   : (rri)->ri_RootResultRelInfo->ri_RangeTableIndex, \
-				   estate) \
+				   estate)                                                \
 		 ->checkAsUser)
 #define compat_rte_user(root, rte) ((rte)->checkAsUser)
 #endif

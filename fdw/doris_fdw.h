@@ -39,7 +39,8 @@ extern int doris_sqlstate(DorisStatus code);
  * Does not return. namespace and key (encoded, shown escaped) may be NULL/empty; they go to the detail. CANCELLED runs
  * CHECK_FOR_INTERRUPTS first, so that the user sees PostgreSQL's own words for a cancel or timeout.
  */
-extern void doris_ereport(const DorisError *err, const char *ns, DorisBytes key) pg_attribute_noreturn();
+extern void doris_ereport(const DorisError *err, const char *ns, DorisBytes key)
+	pg_attribute_noreturn();
 
 /* ---- connection.c: one DorisClient per server and backend ---- */
 /*
@@ -65,12 +66,12 @@ typedef struct DorisServerOptions
 
 typedef struct DorisTableOptions
 {
-	const char *ns;			   /* option namespace; default: the table's name */
-	List *key;				   /* of char *: column names; from option key */
-	List *distribute_by;	   /* a prefix of key; NIL: the whole key */
-	bool direct;			   /* write_mode 'direct' */
+	const char *ns;		 /* option namespace; default: the table's name */
+	List *key;			 /* of char *: column names; from option key */
+	List *distribute_by; /* a prefix of key; NIL: the whole key */
+	bool direct;		 /* write_mode 'direct' */
 	int fetch_size;
-	int batch_size;			   /* rows per batch insert */
+	int batch_size; /* rows per batch insert */
 } DorisTableOptions;
 
 extern DorisServerOptions *options_server(Oid serverid);
@@ -86,10 +87,10 @@ extern const char *options_resolve_column(Relation rel, const char *name);
 /* ---- codec.c: one column's datums as bytes ---- */
 typedef struct ColumnCodec
 {
-	Oid type;	/* domains resolved to their base type */
+	Oid type; /* domains resolved to their base type */
 	int32 typmod;
 	Oid collation;
-	int kind;	/* enum CodecKind, private to codec.c */
+	int kind; /* enum CodecKind, private to codec.c */
 	/* value bytes: memcmp of two of them says equal / orders as the type does (under the column's collation) */
 	bool value_equal;
 	bool value_ordered;
@@ -100,24 +101,28 @@ typedef struct ColumnCodec
 	bool value_bounded;
 	/* key segments: supported at all; equal datums always give equal segments */
 	bool key_supported;
-	bool key_ordered;  /* memcmp orders as the type does */
-	bool key_exact;	   /* the segment gives the datum back; else the column is also in the value */
-	uint8 key_width;   /* DORIS_KEY_ESCAPED or the bytes of a segment */
-	FmgrInfo send;	   /* for kinds stored in their binary send/receive form */
+	bool key_ordered; /* memcmp orders as the type does */
+	bool key_exact;	  /* the segment gives the datum back; else the column is also in the value */
+	uint8 key_width;  /* DORIS_KEY_ESCAPED or the bytes of a segment */
+	FmgrInfo send;	  /* for kinds stored in their binary send/receive form */
 	FmgrInfo receive;
 	Oid receive_ioparam;
-	struct CodecParts *parts; /* arrays and composites: their elements' codecs; private to codec_nested.c */
+	struct CodecParts
+		*parts; /* arrays and composites: their elements' codecs; private to codec_nested.c */
 } ColumnCodec;
 
-extern void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation, MemoryContext context);
-extern void codec_put_value(ColumnCodec *c, Datum d, StringInfo out); /* appends the bytes alone, no length */
-extern Datum codec_get_value(ColumnCodec *c, const uint8 *data, size_t len); /* palloc'ed in the current context */
+extern void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation,
+					   MemoryContext context);
+extern void codec_put_value(ColumnCodec *c, Datum d,
+							StringInfo out); /* appends the bytes alone, no length */
+extern Datum codec_get_value(ColumnCodec *c, const uint8 *data,
+							 size_t len); /* palloc'ed in the current context */
 /*
  * value_bounded: the values of all datums equal to d lie in [low, high]; those of smaller ones are
  * below low, of greater ones above high (memcmp). So x = d is low <= x <= high, x < d is x < low, x > d is x > high.
  */
 extern void codec_put_bounds(ColumnCodec *c, Datum d, StringInfo low, StringInfo high);
-extern void codec_put_key(ColumnCodec *c, Datum d, StringInfo out);	/* appends a segment */
+extern void codec_put_key(ColumnCodec *c, Datum d, StringInfo out); /* appends a segment */
 /* The datum; when not key_exact, one that is equal to it (good for messages, not for rows). */
 extern Datum codec_get_key(ColumnCodec *c, const uint8 *segment, size_t len);
 
@@ -134,13 +139,13 @@ typedef struct DorisTable
 {
 	Oid relid;
 	Oid serverid;
-	NsDef *ns;			 /* in the table's memory context */
-	uint64 epoch;		 /* of the topology it was taken from */
+	NsDef *ns;	  /* in the table's memory context */
+	uint64 epoch; /* of the topology it was taken from */
 	int natts;
 	DorisColumn *columns; /* by attnum - 1 */
 	int nkey;
 	AttrNumber *key_attnums; /* by key position - 1 */
-	int nroute;			 /* leading key columns that route */
+	int nroute;				 /* leading key columns that route */
 	int nvalue;
 	AttrNumber *value_attnums; /* columns in the value, in rising id order */
 	uint32 nids;
@@ -158,22 +163,27 @@ typedef struct DorisTable
  * longer fits the table) and prepares the codecs. The result is shared and read-only, and lives as long
  * as the current memory context.
  */
-extern DorisTable *doris_table_open(Relation rel, DorisClient *client); /* not table_open: the backend exports that */
+extern DorisTable *
+doris_table_open(Relation rel, DorisClient *client); /* not table_open: the backend exports that */
 /* What is kept of all tables is looked up anew at their next doris_table_open. From connection.c. */
 extern void table_forget(void);
 /* Encodes the key from datums by attnum - 1; error 23502 for a NULL key column. route_len: bytes of the route prefix. */
-extern void table_put_key(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out, size_t *route_len);
+extern void table_put_key(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out,
+						  size_t *route_len);
 /* Encodes a prefix of nsegments key columns given in key order. */
-extern void table_put_key_prefix(DorisTable *t, const Datum *key_values, int nsegments, StringInfo out);
+extern void table_put_key_prefix(DorisTable *t, const Datum *key_values, int nsegments,
+								 StringInfo out);
 /* Encodes the value (row.h). Error 54000 when it is over DORIS_MAX_VALUE. */
 extern void table_put_value(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out);
 /* The same, but columns that the table does not have are copied from the row's old value. */
-extern void table_put_value_over(DorisTable *t, const Datum *values, const bool *nulls, DorisBytes old, StringInfo out);
+extern void table_put_value_over(DorisTable *t, const Datum *values, const bool *nulls,
+								 DorisBytes old, StringInfo out);
 /*
  * Decodes a row into values/nulls (natts each). wanted: attnums to decode (NULL: all); others become NULL. Columns
  * of the table that the row does not have read as NULL.
  */
-extern void table_get_row(DorisTable *t, DorisBytes key, DorisBytes value, const Bitmapset *wanted, Datum *values, bool *nulls);
+extern void table_get_row(DorisTable *t, DorisBytes key, DorisBytes value, const Bitmapset *wanted,
+						  Datum *values, bool *nulls);
 /* The column ids (rising) that a projection to the wanted attnums must fetch. */
 extern uint16 *table_projection(DorisTable *t, const Bitmapset *wanted, uint32 *ncolumns);
 /* "(id, part)=(7, x)" for messages, from the encoded key. */
@@ -189,9 +199,11 @@ extern bool namespace_is_ours(Oid serverid);
  * The namespace's columns as they would be defined: type and collation texts do not depend on the search_path.
  * Fills name, type, collation, not_null; error 0A000 for a type that cannot be stored.
  */
-extern void namespace_describe(NsColumn *col, const char *name, Oid type, int32 typmod, Oid collation, bool not_null);
+extern void namespace_describe(NsColumn *col, const char *name, Oid type, int32 typmod,
+							   Oid collation, bool not_null);
 /* Makes the column part of the key: checks that its type can be, fills key_position, key_width, in_value. */
-extern void namespace_describe_key(NsColumn *col, Oid type, int32 typmod, Oid collation, int position);
+extern void namespace_describe_key(NsColumn *col, Oid type, int32 typmod, Oid collation,
+								   int position);
 
 /* ---- import.c ---- */
 extern List *doris_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid);
