@@ -80,6 +80,7 @@ typedef enum JobKind
 	JOB_UP,		   /* node: answers again */
 	JOB_SEEN,	   /* node, incarnation: a start that no HELLO told us of */
 	JOB_TOPOLOGY,  /* topology: somebody handed us a newer one */
+	JOB_OUTRANKED, /* node, term: it knows a later term than that */
 	JOB_ALARM	   /* node, what: the same epoch with another hash */
 } JobKind;
 
@@ -93,6 +94,7 @@ typedef struct Job
 	NamespaceChange change;
 	uint32_t node;
 	uint64_t incarnation;
+	uint64_t term;
 	char what[160];
 	bool again;		  /* DOWN: not the first since the node last answered */
 	Request *waiters; /* owned */

@@ -464,6 +464,10 @@ void jobs_run(Lead *l, Job *job)
 			case JOB_SEEN:
 				run_seen(l, job);
 				break;
+			case JOB_OUTRANKED:
+				if (job->term == l->term)
+					lead_outranked(l, job->node);
+				break;
 			case JOB_ALARM:
 				run_alarm(l, job);
 				break;

@@ -193,6 +193,30 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 	return DORIS_OK;
 }
 
+/*
+ * The lock is on this connection, so nobody else leads: the node's term is of a past that the database has lost (a restored
+ * backup). How far it went we are not told: go on in steps until the nodes are content.
+ */
+void lead_outranked(Lead *l, uint32_t node)
+{
+	Admin *a = l->admin;
+	DorisError err;
+	uint64_t before = l->term;
+	DorisStatus status =
+		schema_begin_term(&l->db, &a->options, before + LEAD_TERM_STEP, &l->term, &err);
+
+	if (status != DORIS_OK)
+	{
+		l->term = before;
+		(void) lead_failed(l, status, &err);
+		return;
+	}
+	atomic_store(&a->term, l->term);
+	admin_event(a, "leader", NULL, "node %u knows a later term than %llu: goes on with term %llu",
+				node, (unsigned long long) before, (unsigned long long) l->term);
+	heart_kick(a);
+}
+
 /* Without the lock: keep what we serve fresh. */
 static DorisStatus follow(Lead *l, DorisError *err)
 {
@@ -309,7 +333,7 @@ static void lead(Lead *l, uint64_t now)
 	{
 		Job *job;
 
-		while (l->leading && (job = job_take(a)) != NULL)
+		while (l->leading && atomic_load(&a->settled) == l->term && (job = job_take(a)) != NULL)
 			jobs_run(l, job);
 		if (l->leading && l->stored == NULL && now >= l->next_first)
 		{

@@ -11,6 +11,7 @@
 #define LEAD_SEEN_MS 1000	  /* between writes of what heartbeats brought */
 #define LEAD_TRIM_MS 600000	  /* between clean-ups of doris.events */
 #define LEAD_REFUSED_MS 60000 /* the same refusal is an event once in this time */
+#define LEAD_TERM_STEP 1000	  /* how far to go on when a node knows a later term */
 #define LEAD_REFUSED_KEPT 32
 
 /* A refused greeting that was reported. */
@@ -49,6 +50,9 @@ extern DorisStatus lead_failed(Lead *l, DorisStatus status, const DorisError *er
  */
 extern DORIS_MUST_CHECK DorisStatus lead_publish(Lead *l, Topology *t, const Event *events, int n,
 												 DorisError *err);
+
+/* Begins a later term, because a node knows a later one than ours. */
+extern void lead_outranked(Lead *l, uint32_t node);
 
 /* ---- jobs.c ---- */
 /* Carries a job out and frees it. */

@@ -105,6 +105,7 @@ static void post_node_job(Heart *h, const Pulse *p, JobKind kind, uint64_t incar
 	if (job == NULL)
 		return;
 	job->node = p->node.id;
+	job->term = h->term;
 	job->incarnation = incarnation;
 	job_post(h->admin, job);
 }
@@ -145,9 +146,11 @@ static void alive(Heart *h, Pulse *p, const NodeReport *report, uint64_t epoch, 
 	}
 }
 
-static void missed(Heart *h, Pulse *p, const char *why, bool refused)
+static void missed(Heart *h, Pulse *p, DorisStatus status, const char *why, bool refused)
 {
 	p->good = 0;
+	if (status == DORIS_NOT_LEADER)
+		return; /* it is not the node that is in trouble */
 	p->misses++;
 	admin_count(h->admin, COUNT_MISSED_HEARTBEATS);
 	/* A broken connection needs no patience: the probe tells a restart or a hiccup from a death. */
@@ -166,6 +169,18 @@ static DorisStatus read_beat(Heart *h, Pulse *p, DorisBytes body, NodeReport *re
 	*has_report = false;
 	if (status == DORIS_BEHIND)
 		return DORIS_OK; /* alive, and about to be handed our topology */
+	if (status == DORIS_NOT_LEADER)
+	{
+		/* Alive, but has seen a later term: of another leader, or of a past that the database has lost. */
+		uint64_t now = clock_mono_ms();
+
+		if (now >= p->next_outranked)
+		{
+			p->next_outranked = now + PULSE_AGAIN_MS;
+			post_node_job(h, p, JOB_OUTRANKED, 0);
+		}
+		return status;
+	}
 	if (status == DORIS_OK)
 		status = node_report_decode(&c, report, err);
 	if (status != DORIS_OK)
@@ -196,7 +211,7 @@ static void step_beat(Heart *h, Pulse *p, uint64_t now)
 	{
 		call_drop(&p->beat);
 		if (p->node.condition == NODE_UP)
-			missed(h, p, "it dropped the connection", true);
+			missed(h, p, DORIS_UNREACHABLE, "it dropped the connection", true);
 	}
 	if (p->beat.state == CALL_IDLE)
 	{
@@ -206,7 +221,7 @@ static void step_beat(Heart *h, Pulse *p, uint64_t now)
 		admin_count(a, COUNT_HEARTBEATS);
 		status = send_heartbeat(h, p, &p->beat, &err);
 		if (status != DORIS_OK)
-			missed(h, p, err.message, false);
+			missed(h, p, status, err.message, false);
 	}
 	if (p->beat.state != CALL_IDLE)
 	{
@@ -223,7 +238,7 @@ static void step_beat(Heart *h, Pulse *p, uint64_t now)
 		if (status == DORIS_OK)
 			alive(h, p, has_report ? &report : NULL, has_report ? report.epoch : e.epoch, now);
 		else
-			missed(h, p, err.message, p->beat.refused);
+			missed(h, p, status, err.message, p->beat.refused);
 	}
 }
 
@@ -305,13 +320,19 @@ static void step_probe(Heart *h, Pulse *p, uint64_t now)
 		return;
 	if (status == DORIS_OK)
 		status = read_beat(h, p, body, &report, &has_report, &err);
-	if (status != DORIS_OK)
+	if (status != DORIS_OK && status != DORIS_NOT_LEADER)
 	{
 		probe_failed(h, p, err.message, p->probe.refused, now);
 		return;
 	}
 	p->probing = false;
 	call_drop(&p->probe);
+	if (status == DORIS_NOT_LEADER)
+	{
+		p->misses = 0;
+		answer_waiters(a, p, VERDICT_UNSURE, "another admin leads");
+		return;
+	}
 	alive(h, p, has_report ? &report : NULL, has_report ? report.epoch : e.epoch, now);
 	answer_waiters(a, p, VERDICT_HEALTHY, "the admin reaches the node");
 }

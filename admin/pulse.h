@@ -34,6 +34,7 @@ typedef struct Pulse
 	bool down_asked;	/* asked for since it last answered */
 	uint64_t next_up;
 	uint64_t next_seen;
+	uint64_t next_outranked;
 
 	Call put;
 	uint64_t putting; /* the epoch on its way */
