@@ -133,9 +133,19 @@ CREATE TABLE doris.plans
 );
 COMMENT ON TABLE doris.plans IS 'plans that move copies between nodes';
 
-SELECT pg_catalog.pg_extension_config_dump(c.oid, '')
-FROM pg_catalog.pg_class c
-WHERE c.relnamespace = 'doris'::regnamespace AND c.relkind IN ('r', 'S');
+-- One statement for each: the catalogue row that lists them changes every time.
+DO $$
+DECLARE
+	relation regclass;
+BEGIN
+	FOR relation IN
+		SELECT c.oid FROM pg_catalog.pg_class c
+		WHERE c.relnamespace = 'doris'::regnamespace AND c.relkind IN ('r', 'S')
+	LOOP
+		PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+	END LOOP;
+END
+$$;
 
 /* ---- the wrapper ---- */
 
