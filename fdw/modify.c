@@ -156,7 +156,7 @@ static DorisModify *modify_create(ModifyTableState *mt, ResultRelInfo *rri)
 	m->scratch =
 		AllocSetContextCreate(estate->es_query_cxt, "doris modify", ALLOCSET_DEFAULT_SIZES);
 	initStringInfo(&m->bytes);
-	if (mt->ps.instrument != NULL)
+	if (estate->es_instrument != 0)
 		m->work = work_create();
 	m->handle = handle_create();
 	m->handle->modify = m;

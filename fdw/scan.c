@@ -138,7 +138,7 @@ void scan_begin(ForeignScanState *node, int eflags)
 	s->before = estate->es_snapshot->curcid;
 	s->context = AllocSetContextCreate(estate->es_query_cxt, "doris scan", ALLOCSET_SMALL_SIZES);
 	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
-	if (node->ss.ps.instrument != NULL)
+	if (estate->es_instrument != 0) /* the node has no instrument yet */
 		s->work = work_create();
 	s->handle = handle_create();
 	node->fdw_state = s;
