@@ -75,7 +75,7 @@ static DorisStatus write_copies(Db *db, const Topology *old, const Topology *t, 
 	return write_arrays(
 		db,
 		"INSERT INTO doris.copies (group_id, vnode, owner, incoming, retiring, complete, changed) "
-		"SELECT * FROM pg_catalog.unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], "
+		"SELECT * FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], "
 		"$5::int4[], "
 		"$6::bool[], $7::int8[]) "
 		"ON CONFLICT (group_id, vnode) DO UPDATE SET owner = excluded.owner, "
@@ -129,7 +129,7 @@ static DorisStatus write_nodes(Db *db, const Topology *old, const Topology *t, D
 						"UPDATE doris.nodes n SET address = t.address, role = t.role, "
 						"group_id = t.group_id, condition = t.condition, home = t.home, "
 						"incarnation = t.incarnation, state = 'member' "
-						"FROM pg_catalog.unnest($1::int4[], $2::text[], $3::text[], $4::int4[], "
+						"FROM unnest($1::int4[], $2::text[], $3::text[], $4::int4[], "
 						"$5::text[], $6::uuid[], $7::int8[]) "
 						"AS t(node_id, address, role, group_id, condition, home, incarnation) "
 						"WHERE n.node_id = t.node_id",
@@ -244,7 +244,7 @@ static DorisStatus write_namespaces(Db *db, const Topology *old, const Topology 
 	return write_arrays(
 		db,
 		"INSERT INTO doris.namespaces (ns_id, name, version, key, columns, options) "
-		"SELECT * FROM pg_catalog.unnest($1::int8[], $2::text[], $3::int8[], $4::text[], "
+		"SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::text[], "
 		"$5::text[], $6::text[]) "
 		"ON CONFLICT (ns_id) DO UPDATE SET name = excluded.name, "
 		"version = excluded.version, key = excluded.key, columns = excluded.columns, "
@@ -265,7 +265,7 @@ static DorisStatus write_events(Db *db, const Event *events, int n, DorisError *
 	}
 	return write_arrays(db,
 						"INSERT INTO doris.events (kind, node, detail) "
-						"SELECT * FROM pg_catalog.unnest($1::text[], $2::text[], $3::text[])",
+						"SELECT * FROM unnest($1::text[], $2::text[], $3::text[])",
 						a, 3, err);
 }
 

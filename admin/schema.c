@@ -283,7 +283,7 @@ DorisStatus schema_heartbeats(Db *db, uint64_t term, const HeartReport *reports,
 				   "rows = h.rows, bytes = h.bytes, hints = h.hints, epoch = h.epoch, disk_free = "
 				   "h.disk_free, "
 				   "build = h.build, detail = h.detail, incarnation = h.incarnation "
-				   "FROM pg_catalog.unnest($2::int4[], $3::int8[], $4::int8[], $5::int8[], "
+				   "FROM unnest($2::int4[], $3::int8[], $4::int8[], $5::int8[], "
 				   "$6::int8[], $7::int8[], "
 				   "$8::int8[], $9::text[], $10::text[], $11::int8[]) AS h(node_id, age, rows, "
 				   "bytes, hints, epoch, "
@@ -314,7 +314,7 @@ DorisStatus schema_events(Db *db, uint64_t term, const Event *events, int n, Dor
 		db,
 		"WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
 		"i AS (INSERT INTO doris.events (kind, node, detail) SELECT e.kind, e.node, e.detail "
-		"FROM pg_catalog.unnest($2::text[], $3::text[], $4::text[]) AS e(kind, node, detail) "
+		"FROM unnest($2::text[], $3::text[], $4::text[]) AS e(kind, node, detail) "
 		"WHERE EXISTS (SELECT FROM l)) "
 		"SELECT count(*) FROM l",
 		&p, term, err);
