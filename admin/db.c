@@ -200,7 +200,7 @@ DorisStatus db_connect(Db *db, const char *conninfo, DorisError *err)
 		return err->code;
 	}
 	snprintf(sql, sizeof(sql),
-			 "SELECT pg_catalog.set_config(n, '%d', false) FROM pg_catalog.unnest(ARRAY["
+			 "SELECT pg_catalog.set_config(n, '%d', false) FROM unnest(ARRAY["
 			 "'statement_timeout','lock_timeout','idle_session_timeout',"
 			 "'idle_in_transaction_session_timeout']) n",
 			 ADMIN_DB_LIMIT_MS);

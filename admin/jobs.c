@@ -202,7 +202,7 @@ void jobs_first_topology(Lead *l)
 						 t->groups, n);
 			status = lead_publish(l, t, &e, 1, &err);
 			if (status != DORIS_OK)
-				log_write(LOG_WARNING, "the first topology was not published: %s", err.message);
+				log_write(LOG_DEBUG, "the first topology was not published: %s", err.message);
 		}
 	}
 	free(rows);

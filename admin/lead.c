@@ -52,8 +52,13 @@ DorisStatus lead_failed(Lead *l, DorisStatus status, const DorisError *err)
 		step_down(l, err->message);
 	else if (!db_up(&l->db))
 		database_lost(l, err->message);
-	else
+	else if (clock_mono_ms() >= l->said_at + LEAD_REFUSED_MS ||
+			 strncmp(l->said, err->message, sizeof(l->said) - 1) != 0)
+	{
 		log_write(LOG_WARNING, "%s", err->message);
+		snprintf(l->said, sizeof(l->said), "%.*s", (int) sizeof(l->said) - 1, err->message);
+		l->said_at = clock_mono_ms();
+	}
 	return status;
 }
 
@@ -168,7 +173,7 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 	atomic_store(&a->leader, true);
 	l->leading = true;
 	l->greeted_at = 0;
-	l->next_seen = l->next_trim = l->next_first = 0;
+	l->next_seen = l->next_trim = l->next_first = l->next_events = 0;
 	admin_event(a, "leader", NULL, "admin \"%s\" leads, term %llu, epoch %llu", a->options.name,
 				(unsigned long long) l->term,
 				(unsigned long long) (stored != NULL ? stored->epoch : 0));
@@ -286,12 +291,12 @@ static void stand_by(Lead *l)
 	l->away[0] = '\0';
 }
 
-static void store_events(Lead *l)
+static void store_events(Lead *l, uint64_t now)
 {
 	Event list[64];
 	DorisError err;
 	DorisStatus status;
-	int n = events_peek(l->admin, list, 64);
+	int n = now >= l->next_events ? events_peek(l->admin, list, 64) : 0;
 
 	if (n == 0)
 		return;
@@ -299,7 +304,10 @@ static void store_events(Lead *l)
 	if (status == DORIS_OK)
 		events_drop(l->admin, n);
 	else
+	{
+		l->next_events = now + LEAD_SEEN_MS;
 		(void) lead_failed(l, status, &err);
+	}
 }
 
 static void store_heartbeats(Lead *l, uint64_t now)
@@ -350,7 +358,7 @@ static void lead(Lead *l, uint64_t now)
 	if (l->leading)
 		store_heartbeats(l, now);
 	if (l->leading)
-		store_events(l);
+		store_events(l, now);
 }
 
 static void rest(Lead *l)

@@ -36,7 +36,10 @@ typedef struct Lead
 	uint64_t next_seen;
 	uint64_t next_trim;
 	uint64_t next_first;
+	uint64_t next_events;
 	char away[256]; /* what was last said about the database being away; empty: it is there */
+	char said[256]; /* the last complaint of the database in the log, and when */
+	uint64_t said_at;
 	Refused refused[LEAD_REFUSED_KEPT];
 	int next_refused;
 } Lead;
