@@ -181,6 +181,9 @@ static void store_with_version(TupleTableSlot *slot, DorisVersion version)
 	HeapTupleHeaderSetXmin(tuple->t_data, (TransactionId) (version.clock >> 32));
 	HeapTupleHeaderSetXmax(tuple->t_data, (TransactionId) version.clock);
 	tuple->t_data->t_choice.t_heap.t_field3.t_cid = version.origin;
+	/* heap_form_tuple made the header of a composite value, which newer minor releases check: no longer */
+	tuple->t_data->t_infomask &= (uint16) ~(HEAP_XMAX_COMMITTED | HEAP_XMAX_INVALID);
+	ItemPointerSetInvalid(&tuple->t_data->t_ctid);
 	ItemPointerSetInvalid(&tuple->t_self);
 	ExecStoreHeapTuple(tuple, slot, false);
 }
