@@ -24,10 +24,10 @@ SELECT t FROM basics_t t WHERE id = 1;
 
 -- update
 UPDATE basics_t SET qty = qty + 1 WHERE id = 1;
-UPDATE basics_t SET qty = 0, note = 'all of them' WHERE id > 4 RETURNING id, qty, note;
+WITH x AS (UPDATE basics_t SET qty = 0, note = 'all of them' WHERE id > 4 RETURNING id, qty, note) SELECT * FROM x ORDER BY 1;
 UPDATE basics_t SET name = NULL WHERE id = 99;
 UPDATE basics_t SET (name, qty) = (SELECT 'from a subselect', 7) WHERE id = 4 RETURNING *;
-UPDATE basics_t t SET note = v.n FROM (VALUES (1, 'uno'), (2, 'dos'), (50, 'none')) v(i, n) WHERE t.id = v.i RETURNING t.id, t.note, v.n;
+WITH x AS (UPDATE basics_t t SET note = v.n FROM (VALUES (1, 'uno'), (2, 'dos'), (50, 'none')) v(i, n) WHERE t.id = v.i RETURNING t.id, t.note, v.n) SELECT * FROM x ORDER BY 1;
 -- of the key: the row moves
 UPDATE basics_t SET id = 100 WHERE id = 8 RETURNING *;
 UPDATE basics_t SET id = 1 WHERE id = 100;
@@ -36,8 +36,8 @@ SELECT id FROM basics_t WHERE id IN (1, 8, 100) ORDER BY id;
 -- delete
 DELETE FROM basics_t WHERE id = 100 RETURNING *;
 DELETE FROM basics_t WHERE id = 100;
-DELETE FROM basics_t t USING (VALUES (5), (6)) v(i) WHERE t.id = v.i RETURNING t.id;
-DELETE FROM basics_t WHERE note = 'all of them' RETURNING id;
+WITH x AS (DELETE FROM basics_t t USING (VALUES (5), (6)) v(i) WHERE t.id = v.i RETURNING t.id) SELECT * FROM x ORDER BY 1;
+WITH x AS (DELETE FROM basics_t WHERE note = 'all of them' RETURNING id) SELECT * FROM x ORDER BY 1;
 SELECT * FROM basics_t ORDER BY id;
 
 -- what is deleted may come again

@@ -18,7 +18,7 @@ SELECT * FROM keys_two WHERE tenant = 'a' ORDER BY seq;
 SELECT note FROM keys_two WHERE (tenant, seq) IN (('a', 2), ('b', 1), ('b', 2)) ORDER BY note;
 SELECT note FROM keys_two WHERE tenant = 'a' AND seq = ANY ('{-1,2,5}') ORDER BY note;
 UPDATE keys_two SET qty = 100 WHERE tenant = 'a' AND seq = 1;
-UPDATE keys_two SET seq = seq + 10 WHERE tenant = 'a' RETURNING note, seq;
+WITH x AS (UPDATE keys_two SET seq = seq + 10 WHERE tenant = 'a' RETURNING note, seq) SELECT * FROM x ORDER BY 1;
 DELETE FROM keys_two WHERE tenant = 'b';
 SELECT * FROM keys_two ORDER BY tenant COLLATE "C", seq;
 
@@ -123,7 +123,7 @@ SELECT v FROM keys_tenant WHERE tenant = 3 AND seq = 7;
 SELECT v FROM keys_tenant WHERE tenant = 3 AND seq BETWEEN 7 AND 9 ORDER BY seq;
 SELECT count(*) FROM keys_tenant WHERE tenant = 3;
 SELECT count(*) FROM keys_tenant WHERE tenant IN (1, 2) AND seq < 4;
-UPDATE keys_tenant SET v = 'changed' WHERE tenant = 2 AND seq > 18 RETURNING seq;
+WITH x AS (UPDATE keys_tenant SET v = 'changed' WHERE tenant = 2 AND seq > 18 RETURNING seq) SELECT * FROM x ORDER BY 1;
 DELETE FROM keys_tenant WHERE tenant = 1;
 SELECT tenant, count(*) FROM keys_tenant GROUP BY tenant ORDER BY tenant;
 SELECT count(DISTINCT r.vnode) = 1 AS together FROM doris_route('keys_tenant', '3', '1') r;

@@ -60,7 +60,7 @@ COPY misc_p FROM stdin;
 \.
 SELECT tableoid::regclass, * FROM misc_p WHERE v = 'copied' ORDER BY id;
 SELECT * FROM misc_p WHERE region = 'eu' AND id = 4;
-UPDATE misc_p SET v = 'updated' WHERE id IN (1, 2, 3) RETURNING tableoid::regclass, id;
+WITH x AS (UPDATE misc_p SET v = 'updated' WHERE id IN (1, 2, 3) RETURNING tableoid::regclass, id) SELECT * FROM x ORDER BY id;
 -- from a local partition to a foreign one
 UPDATE misc_p SET region = 'us' WHERE id = 21;
 DELETE FROM misc_p WHERE region = 'eu' AND id > 15;

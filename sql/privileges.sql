@@ -1,5 +1,6 @@
 -- Who may do what: everybody looks, members of doris_admin change the cluster, nobody else reads secrets.
 SET client_min_messages = warning;
+\set SHOW_CONTEXT never
 SELECT count(doris_drop_namespace(name)) >= 0 AS clean FROM doris_namespaces WHERE name LIKE 'privileges\_%';
 DROP ROLE IF EXISTS regress_doris_user, regress_doris_operator;
 CREATE ROLE regress_doris_user;

@@ -25,7 +25,7 @@ SELECT id, v FROM txn_t ORDER BY id DESC LIMIT 3;
 SELECT l.id, t.v FROM txn_l l JOIN txn_t t USING (id) WHERE l.id IN (1, 2, 11) ORDER BY 1;
 SELECT count(*) FROM txn_l l WHERE EXISTS (SELECT FROM txn_t t WHERE t.id = l.id);
 -- writes over own writes
-UPDATE txn_t SET v = v || '!' WHERE id IN (1, 11) RETURNING id, v;
+WITH x AS (UPDATE txn_t SET v = v || '!' WHERE id IN (1, 11) RETURNING id, v) SELECT * FROM x ORDER BY 1;
 DELETE FROM txn_t WHERE id = 11;
 INSERT INTO txn_t VALUES (11, 2, 'newer'), (2, 2, 'reborn');
 UPDATE txn_t SET id = 12 WHERE id = 11;
@@ -202,7 +202,7 @@ SELECT * FROM txn_u ORDER BY id;
 UPDATE txn_direct SET v = 'direct update' WHERE id = 1;
 DELETE FROM txn_direct WHERE id = 2;
 SELECT * FROM txn_u ORDER BY id;
-ALTER FOREIGN TABLE txn_direct OPTIONS (SET write_mode 'transaction');
+ALTER FOREIGN TABLE txn_direct OPTIONS (SET write_mode 'transactional');
 
 DROP FOREIGN TABLE txn_t, txn_u, txn_direct;
 SELECT count(doris_drop_namespace(name)) FROM doris_namespaces WHERE name LIKE 'txn\_%';
