@@ -27,6 +27,7 @@
 #define ADMIN_MAX_WAITERS 64  /* clients waiting for the probe of one node */
 #define ADMIN_MAX_AWAITED 512 /* answers held back until a topology is handed out */
 #define ADMIN_DB_LIMIT_MS 5000	/* of each statement */
+#define ADMIN_DB_IDLE_MS 3000	/* the server ends the connection of a leader that hangs as long */
 #define ADMIN_PUSH_WAIT_MS 1000 /* an answer waits this long for the nodes to take its topology */
 #define ADMIN_FIRST_WAIT_MS \
 	10000					 /* from the first greeting to a first topology without the absent */

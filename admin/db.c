@@ -2,8 +2,8 @@
  * db.c: libpq with a limit on every wait. See db.h.
  *
  * A statement gets ADMIN_DB_LIMIT_MS; then the connection is closed, because nobody knows what became of it. The server is
- * told the same limits, and ends a connection that says nothing for as long (idle_session_timeout): the lock of a
- * leader whose process hangs is free again after that, and the next leader does not wait for an operator.
+ * told the same limits, and ends a connection that says nothing for ADMIN_DB_IDLE_MS: the lock of a leader whose
+ * process hangs is free again after that, and the next leader does not wait for an operator.
  */
 #include "db.h"
 
@@ -184,7 +184,7 @@ DorisStatus db_connect(Db *db, const char *conninfo, DorisError *err)
 		"target_session_attrs", "dbname",			NULL};
 	const char *const values[] = {"2",			 "5000",	   "2",		 "1", "3",
 								  "doris_admin", "read-write", conninfo, NULL};
-	char sql[256];
+	char sql[320];
 	DorisStatus status;
 
 	db_close(db);
@@ -200,10 +200,10 @@ DorisStatus db_connect(Db *db, const char *conninfo, DorisError *err)
 		return err->code;
 	}
 	snprintf(sql, sizeof(sql),
-			 "SELECT pg_catalog.set_config(n, '%d', false) FROM unnest(ARRAY["
-			 "'statement_timeout','lock_timeout','idle_session_timeout',"
-			 "'idle_in_transaction_session_timeout']) n",
-			 ADMIN_DB_LIMIT_MS);
+			 "SELECT pg_catalog.set_config(n, v, false) FROM (VALUES ('statement_timeout', '%d'), "
+			 "('lock_timeout', '%d'), ('idle_session_timeout', '%d'), "
+			 "('idle_in_transaction_session_timeout', '%d')) s(n, v)",
+			 ADMIN_DB_LIMIT_MS, ADMIN_DB_LIMIT_MS, ADMIN_DB_IDLE_MS, ADMIN_DB_IDLE_MS);
 	if (PQsetClientEncoding(db->conn, "UTF8") != 0)
 	{
 		(void) pq_error(err, DORIS_UNREACHABLE, "cannot use UTF-8 with the admin database",

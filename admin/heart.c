@@ -330,7 +330,9 @@ static void settle(Heart *h, uint64_t now)
 	{
 		const Pulse *p = h->pulses[i];
 
-		if (p->node.condition == NODE_UP && !uuid_is_zero(p->node.home) && !p->heard)
+		/* one that refuses connections cannot be asked, however long we wait */
+		if (p->node.condition == NODE_UP && !uuid_is_zero(p->node.home) && !p->heard &&
+			p->misses < a->options.misses)
 			all = false;
 	}
 	/* What a node knows beyond us is fetched first. */
