@@ -82,11 +82,13 @@ static const char *printable(const char *text)
 	return copy;
 }
 
-/* Namespace and key in words; NULL when there is neither. */
-static char *error_detail(const char *ns, DorisBytes key)
+/* Namespace and key in words; NULL when there is neither, or nothing that the message does not say. */
+static char *error_detail(const char *message, const char *ns, DorisBytes key)
 {
 	StringInfoData buf;
 
+	if (ns != NULL && strstr(message, psprintf("\"%s\"", ns)) != NULL)
+		ns = NULL;
 	if ((ns == NULL || ns[0] == '\0') && key.len == 0)
 		return NULL;
 	initStringInfo(&buf);
@@ -110,7 +112,7 @@ static char *error_detail(const char *ns, DorisBytes key)
 
 void doris_ereport(const DorisError *err, const char *ns, DorisBytes key)
 {
-	char *detail = error_detail(ns, key);
+	char *detail = error_detail(err->message, ns, key);
 
 	if (err->code == DORIS_CANCELLED)
 	{

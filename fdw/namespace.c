@@ -198,6 +198,18 @@ static int routing_columns(const NsDef *ns)
 	return ns->route_columns > 0 ? ns->route_columns : ns->key_columns;
 }
 
+/* The first n key columns. */
+static char *key_text(const NsDef *ns, int n)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 1; i <= n; i++)
+		appendStringInfo(&text, "%s%s", i > 1 ? ", " : "",
+						 quote_identifier(nsdef_key_column(ns, i)->name));
+	return text.data;
+}
+
 static const char *or_default(const char *collation)
 {
 	return collation[0] != '\0' ? collation : "\"default\"";
@@ -212,20 +224,14 @@ static List *namespace_attach(const Comparison *c, const NsDef *draft, List *add
 	const NsDef *have = c->have;
 	List *missing = NIL;
 
-	if (draft->key_columns != have->key_columns)
-		namespace_differs(
-			c, psprintf("Its key has %d columns, not %d.", have->key_columns, draft->key_columns));
-	for (int i = 1; i <= have->key_columns; i++)
-	{
-		const char *want = nsdef_key_column(draft, i)->name;
-		const char *is = nsdef_key_column(have, i)->name;
-
-		if (strcmp(want, is) != 0)
-			namespace_differs(c, psprintf("Its key column %d is \"%s\", not \"%s\".", i, is, want));
-	}
+	if (strcmp(key_text(draft, draft->key_columns), key_text(have, have->key_columns)) != 0)
+		namespace_differs(c,
+						  psprintf("Its key is (%s), not (%s).", key_text(have, have->key_columns),
+								   key_text(draft, draft->key_columns)));
 	if (routing_columns(draft) != routing_columns(have))
-		namespace_differs(c, psprintf("It is distributed by %d key columns, not %d.",
-									  routing_columns(have), routing_columns(draft)));
+		namespace_differs(c, psprintf("It is distributed by (%s), not (%s).",
+									  key_text(have, routing_columns(have)),
+									  key_text(draft, routing_columns(draft))));
 	for (int i = 0; i < draft->ncolumns; i++)
 	{
 		NsColumn *want = &draft->columns[i];
