@@ -147,6 +147,7 @@ static inline void fixture_open(Fixture *f)
 	assert_int_equal(worker_init(&f->w, f->node, &f->err), DORIS_OK);
 	t = fixture_topology();
 	f->node->identity.node = 1;
+	atomic_store(&f->node->node_id, 1);
 	memcpy(f->node->identity.cluster, t->cluster, DORIS_UUID_SIZE);
 	assert_int_equal(fixture_take(f, t), DORIS_OK);
 	topology_unref(t);
@@ -191,8 +192,8 @@ static inline StageRow stage_row_of(uint32_t vnode, const char *key, WriteKind k
 }
 
 /* Stages rows under one id; the reply's first conflict, or 0 when held. */
-static inline int stage(Fixture *f, uint64_t epoch, DorisTxnId txn, DorisVersion version, TxnMode mode,
-						StageRow *rows, uint32_t n, StageConflict *first)
+static inline int stage(Fixture *f, uint64_t epoch, DorisTxnId txn, DorisVersion version,
+						TxnMode mode, StageRow *rows, uint32_t n, StageConflict *first)
 {
 	StageRequest m = {txn, version, mode, 0, clock_wall_ms() + 1000, n, rows};
 	StageReply reply;
@@ -212,8 +213,8 @@ static inline int stage(Fixture *f, uint64_t epoch, DorisTxnId txn, DorisVersion
 	return why;
 }
 
-static inline int stage_one(Fixture *f, DorisTxnId txn, uint64_t clock, uint32_t vnode, const char *key,
-							WriteKind kind, DorisVersion base, const char *value)
+static inline int stage_one(Fixture *f, DorisTxnId txn, uint64_t clock, uint32_t vnode,
+							const char *key, WriteKind kind, DorisVersion base, const char *value)
 {
 	StageRow row = stage_row_of(vnode, key, kind, base, value);
 
@@ -274,8 +275,7 @@ static inline DorisStatus get_space(Fixture *f, uint8_t space, uint32_t ns, uint
 		out->row = reply.rows[0];
 		(void) snprintf(out->value, sizeof(out->value), "%.*s", (int) out->row.value.len,
 						(const char *) out->row.value.data);
-		(void) snprintf(out->staged, sizeof(out->staged), "%.*s",
-						(int) out->row.staged.value.len,
+		(void) snprintf(out->staged, sizeof(out->staged), "%.*s", (int) out->row.staged.value.len,
 						(const char *) out->row.staged.value.data);
 		get_reply_free(&reply);
 	}

@@ -88,8 +88,8 @@ static void test_update_delete_bases(void **state)
 	assert_int_equal(version_compare(s.row.version, version_of(c)), 0); /* the tombstone's */
 	assert_int_equal(rows_counted(f), 0);
 	/* an insert over the tombstone; an update of it is refused by its base */
-	assert_int_equal(stage_one(f, txn_of(c, 4), stamp_now(f), 1, "a", WRITE_INSERT, no_version, "new"),
-					 0);
+	assert_int_equal(
+		stage_one(f, txn_of(c, 4), stamp_now(f), 1, "a", WRITE_INSERT, no_version, "new"), 0);
 }
 
 static void test_one_staged_write_per_row(void **state)
@@ -126,7 +126,8 @@ static void test_base_proves_commit(void **state)
 	assert_int_equal(stage_one(f, t, c, 1, "a", WRITE_UPDATE, v, "two"), 0);
 	/* somebody read it elsewhere as committed and builds on it (rule meet) */
 	c2 = stamp_now(f);
-	assert_int_equal(stage_one(f, txn_of(c2, 2), c2, 1, "a", WRITE_UPDATE, version_of(c), "three"), 0);
+	assert_int_equal(stage_one(f, txn_of(c2, 2), c2, 1, "a", WRITE_UPDATE, version_of(c), "three"),
+					 0);
 	s = get(f, 1, "a");
 	assert_string_equal(s.value, "two");
 	assert_string_equal(s.staged, "three");
@@ -334,7 +335,8 @@ static void test_horizon(void **state)
 	assert_int_equal(background_purge(&f->w, &f->err), DORIS_OK);
 	assert_int_equal(outcome(f, done, 1, true), OUTCOME_HORIZON);
 	assert_int_equal(outcome(f, refused, 1, true), OUTCOME_HORIZON);
-	assert_int_equal(stage_one(f, unseen, c, 1, "c", WRITE_INSERT, no_version, "x"), REFUSAL_HORIZON);
+	assert_int_equal(stage_one(f, unseen, c, 1, "c", WRITE_INSERT, no_version, "x"),
+					 REFUSAL_HORIZON);
 	assert_int_equal(stage_one(f, refused, c, 1, "c", WRITE_INSERT, no_version, "x"),
 					 REFUSAL_HORIZON);
 	/* the row itself proves it */
@@ -425,7 +427,8 @@ static void test_incomplete_copy_holds_unjudged(void **state)
 
 	assert_int_equal(stage(f, 1, txn_of(c, 1), version_of(c), TXN_SINGLE, &row, 1, NULL), 0);
 	row.value = bytes_of("y");
-	assert_int_equal(stage(f, 1, txn_of(c, 2), version_of(stamp_now(f)), TXN_SINGLE, &row, 1, NULL), 0);
+	assert_int_equal(stage(f, 1, txn_of(c, 2), version_of(stamp_now(f)), TXN_SINGLE, &row, 1, NULL),
+					 0);
 	/* and serves no reads (I2) */
 	assert_int_equal(get_space(f, DORIS_SPACE_ROWS, NS, VNODE_INCOMPLETE, bytes_of("a"), &s),
 					 DORIS_NOT_OWNER);
