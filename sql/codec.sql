@@ -13,13 +13,13 @@ CREATE DOMAIN codec_word AS varchar(20) CHECK (VALUE <> 'forbidden');
 CREATE FUNCTION pg_temp.try(type text, vals text[], as_key boolean DEFAULT true) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
-	k text := CASE WHEN as_key THEN type ELSE 'int' END;
+	key_type text := CASE WHEN as_key THEN type ELSE 'int' END;
 	op text;
 	val text;
 	bad int;
 BEGIN
-	EXECUTE format('CREATE TEMP TABLE codec_local (k %s, part int, v %s)', k, type);
-	EXECUTE format('CREATE FOREIGN TABLE codec_remote (k %s, part int, v %s) SERVER doris OPTIONS (key ''k,part'', distribute_by ''k'')', k, type);
+	EXECUTE format('CREATE TEMP TABLE codec_local (k %s, part int, v %s)', key_type, type);
+	EXECUTE format('CREATE FOREIGN TABLE codec_remote (k %s, part int, v %s) SERVER doris OPTIONS (key ''k,part'', namespace %L, distribute_by ''k'')', key_type, type, 'codec_' || type);
 	IF as_key THEN
 		-- of keys that are equal only the first is taken
 		EXECUTE format('INSERT INTO codec_local SELECT DISTINCT ON (x::%1$s) x::%1$s, 1, x::%1$s FROM unnest($1) WITH ORDINALITY u(x, i)
@@ -67,7 +67,7 @@ BEGIN
 	IF EXISTS (SELECT FROM codec_remote) THEN RETURN format('%s: rows are left', type); END IF;
 	DROP FOREIGN TABLE codec_remote;
 	DROP TABLE codec_local;
-	PERFORM doris_drop_namespace('codec_remote');
+	PERFORM doris_drop_namespace('codec_' || type);
 	RETURN format('%s: ok', type);
 END $$;
 
