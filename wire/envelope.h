@@ -21,9 +21,10 @@
 #define DORIS_FORMAT_OLDEST 1
 #define DORIS_HEADER_SIZE 45
 #define DORIS_REPLY 0x8000
-#define DORIS_MAX_MESSAGE (48u << 20)	/* bytes on the wire: two 16 MiB values, keys and room */
-#define DORIS_BATCH_BYTES (1u << 20)	/* what senders fill a message to */
-#define DORIS_CLOCK_WINDOW_MS 120000	/* sealed messages stamped further off are refused as replays */
+#define DORIS_MAX_MESSAGE (48u << 20) /* bytes on the wire: two 16 MiB values, keys and room */
+#define DORIS_BATCH_BYTES (1u << 20)  /* what senders fill a message to */
+#define DORIS_CLOCK_WINDOW_MS \
+	120000 /* sealed messages stamped further off are refused as replays */
 
 typedef struct Envelope
 {

@@ -19,7 +19,7 @@
 
 #define DORIS_FILTER_MAX_OPS 4096
 #define DORIS_FILTER_MAX_CONSTANTS 65536 /* of all comparisons and IN lists together */
-#define DORIS_FILTER_MAX_DEPTH 64 /* of the stack of truth values */
+#define DORIS_FILTER_MAX_DEPTH 64		 /* of the stack of truth values */
 
 typedef enum FilterOp
 {
@@ -38,7 +38,8 @@ typedef enum FilterOp
 } FilterOp;
 
 /* Building: append steps to a DorisBuf, count them, then prefix: see filter_finish. */
-extern void filter_put_compare(DorisBuf *steps, FilterOp op, uint16_t column, const void *data, size_t len);
+extern void filter_put_compare(DorisBuf *steps, FilterOp op, uint16_t column, const void *data,
+							   size_t len);
 extern void filter_put_op(DorisBuf *steps, FilterOp op);
 extern void filter_put_is_null(DorisBuf *steps, uint16_t column);
 /* constants must be sorted by bytes_compare, without doubles */
@@ -48,8 +49,8 @@ extern void filter_finish(DorisBuf *out, uint32_t nsteps, const DorisBuf *steps)
 typedef struct Filter Filter; /* decoded; its constants point into the program's bytes */
 
 /* An empty program gives *out = NULL: everything passes. Columns must exist in the definition. */
-extern DORIS_MUST_CHECK DorisStatus filter_decode(DorisBytes program, const NsDef *def, Filter **out,
-												  DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus filter_decode(DorisBytes program, const NsDef *def,
+												  Filter **out, DorisError *err);
 extern void filter_free(Filter *f); /* NULL is fine */
 /* Does the row pass? f NULL: yes. A malformed row does not. */
 extern bool filter_pass(const Filter *f, const NsDef *def, DorisBytes key, DorisBytes value);

@@ -22,25 +22,25 @@
 typedef enum MsgType
 {
 	/* any process */
-	MSG_PING = 1,		   /* empty → empty */
-	MSG_TOPOLOGY_GET = 2,  /* → the topology it has, when newer than `have_epoch` */
-	MSG_TOPOLOGY_PUT = 3,  /* hands a topology on */
-	MSG_STATS = 4,		   /* empty → named counters */
+	MSG_PING = 1,		  /* empty → empty */
+	MSG_TOPOLOGY_GET = 2, /* → the topology it has, when newer than `have_epoch` */
+	MSG_TOPOLOGY_PUT = 3, /* hands a topology on */
+	MSG_STATS = 4,		  /* empty → named counters */
 
 	/* to nodes */
-	MSG_HEARTBEAT = 10,	   /* from the leading admin */
+	MSG_HEARTBEAT = 10, /* from the leading admin */
 	MSG_GET = 11,
 	MSG_SCAN = 12,
 	MSG_STAGE = 13,
 	MSG_FINISH = 14,
-	MSG_OUTCOME = 15,	   /* ask, or refuse if not held */
-	MSG_APPLY = 16,		   /* plain writes */
-	MSG_DIGEST = 17,	   /* count and digest per vnode */
+	MSG_OUTCOME = 15, /* ask, or refuse if not held */
+	MSG_APPLY = 16,	  /* plain writes */
+	MSG_DIGEST = 17,  /* count and digest per vnode */
 
 	/* to admins */
-	MSG_HELLO = 30,		   /* a node registers its start */
-	MSG_REPORT = 31,	   /* a client could not reach a node */
-	MSG_NAMESPACE = 32	   /* create, alter, drop, truncate: the leader only */
+	MSG_HELLO = 30,	   /* a node registers its start */
+	MSG_REPORT = 31,   /* a client could not reach a node */
+	MSG_NAMESPACE = 32 /* create, alter, drop, truncate: the leader only */
 } MsgType;
 
 /* ---- replies ---- */
@@ -55,7 +55,8 @@ typedef struct TopologyGet
 	uint64_t have_epoch; /* 0: nothing yet */
 } TopologyGet;
 extern void topology_get_encode(DorisBuf *b, const TopologyGet *m);
-extern DORIS_MUST_CHECK DorisStatus topology_get_decode(DorisBytes body, TopologyGet *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus topology_get_decode(DorisBytes body, TopologyGet *out,
+														DorisError *err);
 /* Reply after the status, and the body of TOPOLOGY_PUT: bytes, empty when the asker's is not older. */
 
 /* ---- heartbeat, hello, report ---- */
@@ -84,9 +85,11 @@ typedef struct NodeReport /* reply to HEARTBEAT */
 	char build[64];
 } NodeReport;
 extern void heartbeat_encode(DorisBuf *b, const Heartbeat *m);
-extern DORIS_MUST_CHECK DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out,
+													 DorisError *err);
 extern void node_report_encode(DorisBuf *b, const NodeReport *m);
-extern DORIS_MUST_CHECK DorisStatus node_report_decode(DorisCursor *c, NodeReport *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus node_report_decode(DorisCursor *c, NodeReport *out,
+													   DorisError *err);
 
 typedef struct Hello /* node → admin, at every start until welcome */
 {
@@ -100,7 +103,8 @@ typedef struct Hello /* node → admin, at every start until welcome */
 	char build[64];
 } Hello;
 
-typedef struct Welcome /* reply: OK with this; NOT_FOUND: not registered yet, ask again; DENIED: never */
+typedef struct
+	Welcome /* reply: OK with this; NOT_FOUND: not registered yet, ask again; DENIED: never */
 {
 	uint8_t cluster[DORIS_UUID_SIZE];
 	uint32_t node;
@@ -129,10 +133,11 @@ extern DORIS_MUST_CHECK DorisStatus report_decode(DorisBytes body, Report *out, 
 
 typedef enum NamespaceVerb
 {
-	NAMESPACE_CREATE = 1,	/* def without ids; the same shape under the same name is a success */
-	NAMESPACE_ADD_COLUMNS = 2, /* def.columns: those to add, by name; present ones of the same type are skipped */
+	NAMESPACE_CREATE = 1, /* def without ids; the same shape under the same name is a success */
+	NAMESPACE_ADD_COLUMNS =
+		2, /* def.columns: those to add, by name; present ones of the same type are skipped */
 	NAMESPACE_DROP = 3,
-	NAMESPACE_TRUNCATE = 4	/* a new id */
+	NAMESPACE_TRUNCATE = 4 /* a new id */
 } NamespaceVerb;
 
 typedef struct NamespaceChange
@@ -147,8 +152,9 @@ extern void namespace_change_free(NamespaceChange *m);
 /* Reply after the status: the topology (bytes) in which the change stands. */
 
 /* ---- rows ---- */
-#define DORIS_SPACE_ROWS 1		/* namespaces' rows */
-#define DORIS_SPACE_DECISIONS 2 /* decision rows: namespace 0, key = transaction id, value "C" or "A" */
+#define DORIS_SPACE_ROWS 1 /* namespaces' rows */
+#define DORIS_SPACE_DECISIONS \
+	2 /* decision rows: namespace 0, key = transaction id, value "C" or "A" */
 
 /*
  * How a transaction's outcome is found. Within one vnode and message: committed once all judges
@@ -167,22 +173,22 @@ typedef struct StagedInfo
 	TxnMode mode;
 	uint32_t decision_vnode; /* TXN_DECISION: where its decision row lives */
 	uint64_t expires_ms;	 /* wall clock: after this anybody may close it */
-	uint64_t now_ms;		 /* the node's wall clock as it answered: judge expiry by the same clock */
-	bool deleted;			 /* a staged tombstone */
+	uint64_t now_ms; /* the node's wall clock as it answered: judge expiry by the same clock */
+	bool deleted;	 /* a staged tombstone */
 	DorisVersion base;
 	DorisVersion version;
-	DorisBytes value;		 /* GET, SCAN: its value; in conflicts empty */
+	DorisBytes value; /* GET, SCAN: its value; in conflicts empty */
 } StagedInfo;
 
 /* A row as a copy has it. present: has a committed version that is not a tombstone. */
 typedef struct RowState
 {
-	DorisBytes key;		  /* GET: empty (order of the request); SCAN: the row key */
+	DorisBytes key; /* GET: empty (order of the request); SCAN: the row key */
 	bool present;
 	DorisVersion version; /* committed: of the row or tombstone; none: never here */
 	DorisBytes value;
-	uint8_t nstaged;	  /* judging copies: 0 or 1 */
-	StagedInfo staged;	  /* the first */
+	uint8_t nstaged;   /* judging copies: 0 or 1 */
+	StagedInfo staged; /* the first */
 } RowState;
 
 typedef struct KeyRef
@@ -193,7 +199,7 @@ typedef struct KeyRef
 	DorisBytes key;
 } KeyRef;
 
-#define DORIS_MAX_KEYS 65536	 /* keys in a GET, rows in a STAGE or APPLY */
+#define DORIS_MAX_KEYS 65536 /* keys in a GET, rows in a STAGE or APPLY */
 #define DORIS_MAX_PROJECTION 1601
 
 typedef struct GetRequest
@@ -203,7 +209,7 @@ typedef struct GetRequest
 	bool all_columns;
 	bool no_values; /* versions and staged marks only (INSERT's look before) */
 	uint32_t ncolumns;
-	uint16_t *columns; /* rising ids */
+	uint16_t *columns;	/* rising ids */
 	uint32_t max_bytes; /* the reply may stop after this much: fewer rows than keys, at least one */
 } GetRequest;
 
@@ -213,11 +219,13 @@ typedef struct GetReply
 	RowState *rows;
 } GetReply;
 extern void get_request_encode(DorisBuf *b, const GetRequest *m);
-extern DORIS_MUST_CHECK DorisStatus get_request_decode(DorisBytes body, GetRequest *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus get_request_decode(DorisBytes body, GetRequest *out,
+													   DorisError *err);
 extern void get_request_free(GetRequest *m);
 /* One row at a time into the reply: first reply_put_ok and a u32 count (buf_set_u32 later). */
 extern void row_state_encode(DorisBuf *b, const RowState *r);
-extern DORIS_MUST_CHECK DorisStatus get_reply_decode(DorisCursor *c, GetReply *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus get_reply_decode(DorisCursor *c, GetReply *out,
+													 DorisError *err);
 extern void get_reply_free(GetReply *m);
 
 typedef struct ScanRequest
@@ -225,15 +233,15 @@ typedef struct ScanRequest
 	uint32_t ns;
 	uint32_t def_version;
 	uint32_t nvnodes;
-	uint32_t *vnodes;	/* rising; read in this order */
-	DorisBytes low;		/* row keys: low inclusive, empty: from the start */
-	DorisBytes high;	/* exclusive, empty: to the end */
-	DorisBytes filter;	/* filter.h program, empty: all */
+	uint32_t *vnodes;  /* rising; read in this order */
+	DorisBytes low;	   /* row keys: low inclusive, empty: from the start */
+	DorisBytes high;   /* exclusive, empty: to the end */
+	DorisBytes filter; /* filter.h program, empty: all */
 	bool all_columns;
-	bool count_only;	/* rows without a staged write are only counted; those with one are sent */
+	bool count_only; /* rows without a staged write are only counted; those with one are sent */
 	uint32_t ncolumns;
 	uint16_t *columns;
-	uint32_t max_rows;	/* limits of one reply; 0: the node's own */
+	uint32_t max_rows; /* limits of one reply; 0: the node's own */
 	uint32_t max_bytes;
 	uint32_t resume_vnode; /* with resume_key: go on after this key of this vnode */
 	bool resume;
@@ -244,14 +252,16 @@ typedef struct ScanReply
 {
 	uint64_t counted; /* count_only: rows that passed */
 	uint32_t nrows;
-	RowState *rows;		/* staged ones unfiltered and with all columns: the asker settles them, then filters */
-	uint32_t *vnodes;	/* of each row */
-	bool done;			/* all vnodes read to the end */
+	RowState *
+		rows; /* staged ones unfiltered and with all columns: the asker settles them, then filters */
+	uint32_t *vnodes;	 /* of each row */
+	bool done;			 /* all vnodes read to the end */
 	uint32_t next_vnode; /* not done: the resume token */
 	DorisBytes next_key;
 } ScanReply;
 extern void scan_request_encode(DorisBuf *b, const ScanRequest *m);
-extern DORIS_MUST_CHECK DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out,
+														DorisError *err);
 extern void scan_request_free(ScanRequest *m);
 /*
  * Layout: u32 nrows (buf_set_u32 later) and each row: varint vnode, row_state; then, as they are known last, u64
@@ -260,7 +270,8 @@ extern void scan_request_free(ScanRequest *m);
 /* What stands behind the rows of a SCAN's reply. */
 extern void scan_reply_encode_end(DorisBuf *b, uint64_t counted, bool done, uint32_t next_vnode,
 								  DorisBytes next_key);
-extern DORIS_MUST_CHECK DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out,
+													  DorisError *err);
 extern void scan_reply_free(ScanReply *m);
 
 /* ---- transactions ---- */
@@ -286,18 +297,20 @@ typedef struct StageRequest
 	DorisVersion version; /* of all its rows */
 	TxnMode mode;
 	uint32_t decision_vnode;
-	uint64_t expires_ms;  /* wall clock */
-	uint32_t nrows;		  /* TXN_SINGLE: all rows of the transaction, all in one vnode */
+	uint64_t expires_ms; /* wall clock */
+	uint32_t nrows;		 /* TXN_SINGLE: all rows of the transaction, all in one vnode */
 	StageRow *rows;
 } StageRequest;
 
 typedef enum StageRefusal
 {
-	REFUSAL_BASE = 1,	 /* stored version is not base (INSERT: a live row is there) */
-	REFUSAL_STAGED = 2,	 /* another transaction's staged write is on the row */
-	REFUSAL_REFUSED = 3, /* this transaction was refused or dropped here: it cannot commit under this epoch */
-	REFUSAL_LOW = 4,	 /* the new version is not above the stored one: move the clock on, stage anew */
-	REFUSAL_HORIZON = 5	 /* stamped before the memory's horizon and not held: unknown → 08007 */
+	REFUSAL_BASE = 1,	/* stored version is not base (INSERT: a live row is there) */
+	REFUSAL_STAGED = 2, /* another transaction's staged write is on the row */
+	REFUSAL_REFUSED =
+		3, /* this transaction was refused or dropped here: it cannot commit under this epoch */
+	REFUSAL_LOW =
+		4, /* the new version is not above the stored one: move the clock on, stage anew */
+	REFUSAL_HORIZON = 5 /* stamped before the memory's horizon and not held: unknown → 08007 */
 } StageRefusal;
 
 typedef struct StageConflict
@@ -311,22 +324,25 @@ typedef struct StageConflict
 
 typedef struct StageReply
 {
-	bool held;		/* every row is held durably (staged, or applied as committed) */
+	bool held;			 /* every row is held durably (staged, or applied as committed) */
 	uint32_t nconflicts; /* !held: up to 64 of them; no row of the message was staged */
 	StageConflict *conflicts;
 } StageReply;
 extern void stage_request_encode(DorisBuf *b, const StageRequest *m);
-extern DORIS_MUST_CHECK DorisStatus stage_request_decode(DorisBytes body, StageRequest *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus stage_request_decode(DorisBytes body, StageRequest *out,
+														 DorisError *err);
 extern void stage_request_free(StageRequest *m);
 extern void stage_reply_encode(DorisBuf *b, const StageReply *m);
-extern DORIS_MUST_CHECK DorisStatus stage_reply_decode(DorisCursor *c, StageReply *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus stage_reply_decode(DorisCursor *c, StageReply *out,
+													   DorisError *err);
 extern void stage_reply_free(StageReply *m);
 
 typedef struct FinishItem
 {
 	DorisTxnId txn;
-	bool commit;	 /* commit: good in any epoch. abort: the drop, fenced by the request's epoch */
-	uint32_t nvnodes; /* the vnodes that the transaction touches on this node (abort is refused for those) */
+	bool commit; /* commit: good in any epoch. abort: the drop, fenced by the request's epoch */
+	uint32_t
+		nvnodes; /* the vnodes that the transaction touches on this node (abort is refused for those) */
 	uint32_t *vnodes;
 } FinishItem;
 
@@ -339,12 +355,14 @@ typedef struct FinishRequest
 /* Reply after the status: u32 n, then for each item u8 FinishResult. */
 typedef enum FinishResult
 {
-	FINISHED = 1,		 /* committed: applied and remembered; abort: dropped and durably refused */
-	FINISH_COMMITTED = 2, /* an abort met a transaction known here as committed: evidence of commit */
-	FINISH_STALE = 3	 /* abort under a stale epoch: nothing done */
+	FINISHED = 1, /* committed: applied and remembered; abort: dropped and durably refused */
+	FINISH_COMMITTED =
+		2,			 /* an abort met a transaction known here as committed: evidence of commit */
+	FINISH_STALE = 3 /* abort under a stale epoch: nothing done */
 } FinishResult;
 extern void finish_request_encode(DorisBuf *b, const FinishRequest *m);
-extern DORIS_MUST_CHECK DorisStatus finish_request_decode(DorisBytes body, FinishRequest *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus finish_request_decode(DorisBytes body, FinishRequest *out,
+														  DorisError *err);
 extern void finish_request_free(FinishRequest *m);
 
 typedef struct OutcomeRequest
@@ -364,7 +382,8 @@ typedef enum OutcomeResult
 	OUTCOME_HORIZON = 5	   /* older than the memory: nothing can be said */
 } OutcomeResult;
 extern void outcome_request_encode(DorisBuf *b, const OutcomeRequest *m);
-extern DORIS_MUST_CHECK DorisStatus outcome_request_decode(DorisBytes body, OutcomeRequest *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus outcome_request_decode(DorisBytes body, OutcomeRequest *out,
+														   DorisError *err);
 
 /* ---- plain writes ---- */
 typedef struct ApplyRow
@@ -390,10 +409,12 @@ typedef struct ApplyReply
 	DorisVersion *versions;
 } ApplyReply;
 extern void apply_request_encode(DorisBuf *b, const ApplyRequest *m);
-extern DORIS_MUST_CHECK DorisStatus apply_request_decode(DorisBytes body, ApplyRequest *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus apply_request_decode(DorisBytes body, ApplyRequest *out,
+														 DorisError *err);
 extern void apply_request_free(ApplyRequest *m);
 extern void apply_reply_encode(DorisBuf *b, const ApplyReply *m);
-extern DORIS_MUST_CHECK DorisStatus apply_reply_decode(DorisCursor *c, ApplyReply *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus apply_reply_decode(DorisCursor *c, ApplyReply *out,
+													   DorisError *err);
 extern void apply_reply_free(ApplyReply *m);
 
 /* ---- count and digest ---- */
@@ -421,10 +442,12 @@ typedef struct DigestReply
 	VnodeDigest *vnodes;
 } DigestReply;
 extern void digest_request_encode(DorisBuf *b, const DigestRequest *m);
-extern DORIS_MUST_CHECK DorisStatus digest_request_decode(DorisBytes body, DigestRequest *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus digest_request_decode(DorisBytes body, DigestRequest *out,
+														  DorisError *err);
 extern void digest_request_free(DigestRequest *m);
 extern void digest_reply_encode(DorisBuf *b, const DigestReply *m);
-extern DORIS_MUST_CHECK DorisStatus digest_reply_decode(DorisCursor *c, DigestReply *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus digest_reply_decode(DorisCursor *c, DigestReply *out,
+														DorisError *err);
 extern void digest_reply_free(DigestReply *m);
 
 /* ---- statistics: reply to STATS ---- */
@@ -440,7 +463,8 @@ typedef struct StatsReply
 	StatItem *items;
 } StatsReply;
 extern void stats_reply_encode(DorisBuf *b, const StatsReply *m);
-extern DORIS_MUST_CHECK DorisStatus stats_reply_decode(DorisCursor *c, StatsReply *out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus stats_reply_decode(DorisCursor *c, StatsReply *out,
+													   DorisError *err);
 extern void stats_reply_free(StatsReply *m);
 
 #endif

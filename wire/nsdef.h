@@ -12,31 +12,31 @@
 #include "buf.h"
 #include "status.h"
 
-#define DORIS_NAME_MAX 64		 /* bytes with the terminator, as PostgreSQL's NAMEDATALEN */
-#define DORIS_TYPE_MAX 128		 /* a type name with its modifier, qualified */
+#define DORIS_NAME_MAX 64  /* bytes with the terminator, as PostgreSQL's NAMEDATALEN */
+#define DORIS_TYPE_MAX 128 /* a type name with its modifier, qualified */
 #define DORIS_MAX_COLUMNS 1600
 #define DORIS_MAX_KEY_COLUMNS 32
-#define DORIS_KEY_ESCAPED 0		 /* key_width of a variable-length segment */
-#define DORIS_MAX_KEY 65536		 /* bytes of an encoded row key */
+#define DORIS_KEY_ESCAPED 0			/* key_width of a variable-length segment */
+#define DORIS_MAX_KEY 65536			/* bytes of an encoded row key */
 #define DORIS_MAX_VALUE (16u << 20) /* bytes of an encoded value */
 
 typedef struct NsColumn
 {
-	uint16_t id;				/* never used again within the namespace; from 1 */
+	uint16_t id; /* never used again within the namespace; from 1 */
 	char name[DORIS_NAME_MAX];
-	char type[DORIS_TYPE_MAX];	/* format_type's text, for IMPORT and for checks */
+	char type[DORIS_TYPE_MAX];		/* format_type's text, for IMPORT and for checks */
 	char collation[DORIS_TYPE_MAX]; /* qualified name, empty when not collatable or default */
-	uint8_t key_position;		/* 1.. within the key; 0: not a key column */
-	uint8_t key_width;			/* key columns: bytes of the segment, or DORIS_KEY_ESCAPED */
-	bool in_value;				/* also stored in the value (the segment does not give the datum back) */
+	uint8_t key_position;			/* 1.. within the key; 0: not a key column */
+	uint8_t key_width;				/* key columns: bytes of the segment, or DORIS_KEY_ESCAPED */
+	bool in_value; /* also stored in the value (the segment does not give the datum back) */
 	bool not_null;
 	bool dropped;
 } NsColumn;
 
 typedef struct NsDef
 {
-	uint32_t id;	   /* changes on TRUNCATE; never used again */
-	uint32_t version;  /* of the definition; from 1 */
+	uint32_t id;	  /* changes on TRUNCATE; never used again */
+	uint32_t version; /* of the definition; from 1 */
 	char name[DORIS_NAME_MAX];
 	uint8_t route_columns; /* how many leading key columns make the route key; 0: all of them */
 	uint8_t key_columns;
@@ -53,9 +53,10 @@ extern DORIS_MUST_CHECK DorisStatus nsdef_decode_draft(DorisCursor *c, NsDef *ou
 extern DORIS_MUST_CHECK DorisStatus nsdef_check(const NsDef *d, bool draft, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus nsdef_copy(const NsDef *from, NsDef *to, DorisError *err);
 extern void nsdef_free(NsDef *d);
-extern const NsColumn *nsdef_column(const NsDef *d, uint16_t id);		/* NULL when there is none */
-extern const NsColumn *nsdef_column_by_name(const NsDef *d, const char *name); /* not dropped ones */
-extern const NsColumn *nsdef_key_column(const NsDef *d, int position);	/* 1.. */
+extern const NsColumn *nsdef_column(const NsDef *d, uint16_t id); /* NULL when there is none */
+extern const NsColumn *nsdef_column_by_name(const NsDef *d,
+											const char *name);		   /* not dropped ones */
+extern const NsColumn *nsdef_key_column(const NsDef *d, int position); /* 1.. */
 /* The same columns, key and routing (ids, versions and names of the namespace aside)? */
 extern bool nsdef_same_shape(const NsDef *a, const NsDef *b);
 

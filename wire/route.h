@@ -1,6 +1,6 @@
 /*
  * route.h: from a key to its vnode. md5 (RFC 1321) of the route key, its 16 bytes read as one
- * big-endian number, modulo V. Both sides of the wire must agree for ever: see unit/test_route.c
+ * big-endian number, modulo V. Both sides of the wire must agree for ever: see unit/test_wire_route.c
  * for the vectors.
  */
 #ifndef DORIS_ROUTE_H

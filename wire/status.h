@@ -10,10 +10,10 @@
 typedef enum DorisStatus
 {
 	DORIS_OK = 0,
-	DORIS_NOT_FOUND = 1,	 /* no such row, namespace, node */
-	DORIS_STALE_EPOCH = 2,	 /* request older than changed(v); fetch the topology, start again (I3) */
-	DORIS_BEHIND = 3,		 /* the receiver's topology is older than the request's: hand it on */
-	DORIS_NOT_OWNER = 4,	 /* the receiver has no copy of this vnode in this placement */
+	DORIS_NOT_FOUND = 1,   /* no such row, namespace, node */
+	DORIS_STALE_EPOCH = 2, /* request older than changed(v); fetch the topology, start again (I3) */
+	DORIS_BEHIND = 3,	   /* the receiver's topology is older than the request's: hand it on */
+	DORIS_NOT_OWNER = 4,   /* the receiver has no copy of this vnode in this placement */
 	DORIS_NO_NAMESPACE = 5,	 /* namespace id unknown or dropped */
 	DORIS_CONFLICT = 6,		 /* another transaction was first: SQLSTATE 40001 */
 	DORIS_DUPLICATE = 7,	 /* the key exists: SQLSTATE 23505 */
@@ -58,8 +58,8 @@ extern const char *doris_status_name(DorisStatus code);
 
 #ifdef __clang_analyzer__
 /* The analyzer sees one file at a time: let it know that these never return DORIS_OK. */
-#define doris_error(err, code, ...) ((void) (doris_error)(err, code, __VA_ARGS__), (code))
-#define doris_hint(err, ...) ((void) (doris_hint)(err, __VA_ARGS__), DORIS_INTERNAL)
+#define doris_error(err, code, ...) ((void) (doris_error) (err, code, __VA_ARGS__), (code))
+#define doris_hint(err, ...) ((void) (doris_hint) (err, __VA_ARGS__), DORIS_INTERNAL)
 #endif
 
 #endif

@@ -37,14 +37,14 @@ typedef enum NodeCondition
 
 typedef struct TopoNode
 {
-	uint32_t id;					 /* from 1; never used again */
+	uint32_t id; /* from 1; never used again */
 	char name[DORIS_NAME_MAX];
 	char address[DORIS_ADDRESS_MAX]; /* tcp://host:port */
 	NodeRole role;
 	NodeCondition condition;
-	uint8_t group;					 /* 1..groups for data nodes, else 0 */
-	uint8_t home[DORIS_UUID_SIZE];	 /* the home it registered with; zero before that */
-	uint64_t incarnation;			 /* of its latest start that an admin has seen */
+	uint8_t group;				   /* 1..groups for data nodes, else 0 */
+	uint8_t home[DORIS_UUID_SIZE]; /* the home it registered with; zero before that */
+	uint64_t incarnation;		   /* of its latest start that an admin has seen */
 } TopoNode;
 
 /* What group g has of vnode v: DESIGN's copy. Node ids; 0: none. */
@@ -62,20 +62,20 @@ typedef struct Topology
 	int refs; /* atomic */
 	uint8_t cluster[DORIS_UUID_SIZE];
 	uint64_t epoch;
-	uint64_t term;					  /* of the leader that made it */
+	uint64_t term;					   /* of the leader that made it */
 	uint8_t previous[DORIS_HASH_SIZE]; /* hash of the predecessor; zero for the first */
-	uint8_t hash[DORIS_HASH_SIZE];	  /* of this one's encoding without the signature (BLAKE2b-256) */
-	uint32_t vnodes;				  /* V */
-	uint32_t groups;				  /* G */
+	uint8_t hash[DORIS_HASH_SIZE]; /* of this one's encoding without the signature (BLAKE2b-256) */
+	uint32_t vnodes;			   /* V */
+	uint32_t groups;			   /* G */
 	uint32_t nnodes;
-	TopoNode *nodes;				  /* in id order */
-	TopoCopy *copies;				  /* groups × vnodes: copies[(g - 1) * vnodes + v] */
+	TopoNode *nodes;  /* in id order */
+	TopoCopy *copies; /* groups × vnodes: copies[(g - 1) * vnodes + v] */
 	uint32_t nnamespaces;
-	NsDef *namespaces;				  /* in name order; dropped ones are gone */
-	uint32_t *namespaces_by_id;		  /* their indexes in id order; NULL until sealed or decoded */
+	NsDef *namespaces;			/* in name order; dropped ones are gone */
+	uint32_t *namespaces_by_id; /* their indexes in id order; NULL until sealed or decoded */
 	uint32_t next_namespace_id;
-	bool sync_interval;				  /* cluster's sync: false = commit, true = interval */
-	uint8_t *encoded;				  /* exactly what was signed, with the signature: to hand on */
+	bool sync_interval; /* cluster's sync: false = commit, true = interval */
+	uint8_t *encoded;	/* exactly what was signed, with the signature: to hand on */
 	size_t encoded_len;
 } Topology;
 
@@ -90,7 +90,8 @@ extern void topology_unref(Topology *t); /* NULL is fine */
  * Encodes, hashes and signs: fills hash, encoded. secret: 64-byte Ed25519 key, or NULL for a
  * cluster without keys (the signature is then zero).
  */
-extern DORIS_MUST_CHECK DorisStatus topology_seal(Topology *t, const uint8_t *secret, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus topology_seal(Topology *t, const uint8_t *secret,
+												  DorisError *err);
 /*
  * Decodes and checks shape and, when public_key (32 bytes) is given, the signature. Trusts nothing.
  */

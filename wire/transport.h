@@ -19,7 +19,8 @@ typedef struct Channel Channel;	  /* one thread at a time */
 typedef struct Listener Listener; /* receive and reply from any thread */
 
 /* Starts connecting; does not wait. Address: tcp://host:port. */
-extern DORIS_MUST_CHECK DorisStatus channel_open(const char *address, Channel **out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus channel_open(const char *address, Channel **out,
+												 DorisError *err);
 extern void channel_close(Channel *ch); /* NULL is fine; drops what is in flight */
 /*
  * Where the connection stands, at once: 1 connected, 0 still connecting, -1 refused or lost since (a killed peer
@@ -32,13 +33,15 @@ extern int channel_state(Channel *ch);
  */
 extern DORIS_MUST_CHECK DorisStatus channel_send(Channel *ch, DorisBytes message, DorisError *err);
 /* DORIS_OK and the reply; or DORIS_TIMEOUT: none yet. Free with channel_free_reply. */
-extern DORIS_MUST_CHECK DorisStatus channel_receive(Channel *ch, DorisBytes *reply, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus channel_receive(Channel *ch, DorisBytes *reply,
+													DorisError *err);
 extern void channel_free_reply(DorisBytes *reply);
 /* File descriptors that poll readable when a reply is there / when a request can be sent. */
 extern int channel_receive_fd(Channel *ch);
 extern int channel_send_fd(Channel *ch);
 
-extern DORIS_MUST_CHECK DorisStatus listener_open(const char *address, Listener **out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus listener_open(const char *address, Listener **out,
+												  DorisError *err);
 /* After this, listener_receive in every thread returns DORIS_CANCELLED; then close. */
 extern void listener_shutdown(Listener *l);
 extern void listener_close(Listener *l);

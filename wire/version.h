@@ -16,7 +16,7 @@
 
 typedef struct DorisVersion
 {
-	uint64_t clock;	 /* hybrid logical clock; 0 with origin 0: no version (the row was never here) */
+	uint64_t clock; /* hybrid logical clock; 0 with origin 0: no version (the row was never here) */
 	uint32_t origin; /* who stamped it: random per client process */
 } DorisVersion;
 
@@ -28,7 +28,7 @@ typedef struct DorisTxnId
 	uint32_t nonce;
 } DorisTxnId;
 
-#define DORIS_TXNID_SIZE 16 /* as key bytes: big-endian, so that bytes sort as ids do */
+#define DORIS_TXNID_SIZE 16		   /* as key bytes: big-endian, so that bytes sort as ids do */
 #define DORIS_CLOCK_AHEAD_MS 10000 /* stamps further ahead are refused from clients */
 
 typedef struct DorisClock
@@ -38,14 +38,20 @@ typedef struct DorisClock
 } DorisClock;
 
 extern void clock_init(DorisClock *c, uint64_t floor);
-extern uint64_t clock_next(DorisClock *c);					 /* above all given and observed before */
-extern void clock_observe(DorisClock *c, uint64_t stamp);	 /* move on so that next is above stamp */
-extern uint64_t clock_wall_ms(void);						 /* CLOCK_REALTIME in ms */
-extern uint64_t clock_mono_ms(void);						 /* CLOCK_MONOTONIC in ms, for deadlines */
-static inline uint64_t clock_ms_of(uint64_t stamp) { return stamp >> 16; }
+extern uint64_t clock_next(DorisClock *c);				  /* above all given and observed before */
+extern void clock_observe(DorisClock *c, uint64_t stamp); /* move on so that next is above stamp */
+extern uint64_t clock_wall_ms(void);					  /* CLOCK_REALTIME in ms */
+extern uint64_t clock_mono_ms(void);					  /* CLOCK_MONOTONIC in ms, for deadlines */
+static inline uint64_t clock_ms_of(uint64_t stamp)
+{
+	return stamp >> 16;
+}
 
 extern int version_compare(DorisVersion a, DorisVersion b);
-static inline bool version_is_none(DorisVersion v) { return v.clock == 0 && v.origin == 0; }
+static inline bool version_is_none(DorisVersion v)
+{
+	return v.clock == 0 && v.origin == 0;
+}
 extern int txnid_compare(DorisTxnId a, DorisTxnId b);
 extern void txnid_to_key(DorisTxnId id, uint8_t out[DORIS_TXNID_SIZE]);
 extern DorisTxnId txnid_from_key(const uint8_t in[DORIS_TXNID_SIZE]);
