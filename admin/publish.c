@@ -11,6 +11,7 @@
 #include "schema.h"
 
 #define MAX_ARRAYS 8
+#define COPIES_AT_ONCE 16384 /* rows in one statement, so that each stays far within its limit */
 
 /* Runs one statement over arrays, which it takes over; none when they are empty. */
 static DorisStatus write_arrays(Db *db, const char *sql, DorisBuf *a, int n, DorisError *err)
@@ -54,34 +55,42 @@ static bool same_copy(const TopoCopy *x, const TopoCopy *y)
 
 static DorisStatus write_copies(Db *db, const Topology *old, const Topology *t, DorisError *err)
 {
-	DorisBuf a[MAX_ARRAYS];
+	size_t total = (size_t) t->groups * t->vnodes;
+	size_t at = 0;
+	DorisStatus status = DORIS_OK;
 
-	arrays_init(a);
-	for (uint32_t g = 1; g <= t->groups; g++)
-		for (uint32_t v = 0; v < t->vnodes; v++)
+	while (at < total && status == DORIS_OK)
+	{
+		DorisBuf a[MAX_ARRAYS];
+
+		arrays_init(a);
+		for (int n = 0; at < total && n < COPIES_AT_ONCE; at++)
 		{
-			const TopoCopy *copy = topology_copy(t, g, v);
+			const TopoCopy *copy = &t->copies[at];
 
-			if (old != NULL && same_copy(topology_copy(old, g, v), copy))
+			if (old != NULL && same_copy(&old->copies[at], copy))
 				continue;
-			array_int(&a[0], g);
-			array_int(&a[1], v);
+			array_int(&a[0], (int64_t) (at / t->vnodes) + 1);
+			array_int(&a[1], (int64_t) (at % t->vnodes));
 			array_int(&a[2], copy->owner);
 			array_node(&a[3], copy->incoming);
 			array_node(&a[4], copy->retiring);
 			array_text(&a[5], copy->complete ? "t" : "f");
 			array_int(&a[6], (int64_t) copy->changed);
+			n++;
 		}
-	return write_arrays(
-		db,
-		"INSERT INTO doris.copies (group_id, vnode, owner, incoming, retiring, complete, changed) "
-		"SELECT * FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], "
-		"$5::int4[], "
-		"$6::bool[], $7::int8[]) "
-		"ON CONFLICT (group_id, vnode) DO UPDATE SET owner = excluded.owner, "
-		"incoming = excluded.incoming, retiring = excluded.retiring, complete = excluded.complete, "
-		"changed = excluded.changed",
-		a, 7, err);
+		status = write_arrays(
+			db,
+			"INSERT INTO doris.copies (group_id, vnode, owner, incoming, retiring, complete, "
+			"changed) "
+			"SELECT * FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::int4[], "
+			"$6::bool[], $7::int8[]) "
+			"ON CONFLICT (group_id, vnode) DO UPDATE SET owner = excluded.owner, "
+			"incoming = excluded.incoming, retiring = excluded.retiring, "
+			"complete = excluded.complete, changed = excluded.changed",
+			a, 7, err);
+	}
+	return status;
 }
 
 static const char *condition_text(NodeCondition c)

@@ -178,10 +178,10 @@ SELECT n.name,
 		WHEN c.incoming > 0 THEN 'joining'
 		WHEN c.retiring > 0 THEN 'leaving'
 		WHEN c.incomplete > 0 THEN 'recovering'
-		WHEN n.role = 'spare' OR (n.role = 'data' AND c.owned = 0) THEN 'spare'
+		WHEN n.role = 'spare' OR (n.role = 'data' AND c.owned IS NULL) THEN 'spare'
 		ELSE 'ok'
 	END AS state,
-	c.owned AS vnodes,
+	coalesce(c.owned, 0)::int AS vnodes,
 	n.rows,
 	n.bytes,
 	n.hints,
@@ -189,12 +189,10 @@ SELECT n.name,
 	n.last_heartbeat,
 	n.build
 FROM doris.nodes n
-	CROSS JOIN LATERAL
+	LEFT JOIN
 	(
-		SELECT coalesce(sum(s.owned), 0)::int AS owned,
-			coalesce(sum(s.incomplete), 0)::int AS incomplete,
-			coalesce(sum(s.incoming), 0)::int AS incoming,
-			coalesce(sum(s.retiring), 0)::int AS retiring
+		SELECT s.node_id, nullif(sum(s.owned), 0) AS owned, sum(s.incomplete) AS incomplete,
+			sum(s.incoming) AS incoming, sum(s.retiring) AS retiring
 		FROM
 		(
 			SELECT owner AS node_id, count(*) AS owned, count(*) FILTER (WHERE NOT complete) AS incomplete,
@@ -205,8 +203,8 @@ FROM doris.nodes n
 			UNION ALL
 			SELECT retiring, 0, 0, 0, count(*) FROM doris.copies WHERE retiring IS NOT NULL GROUP BY retiring
 		) s
-		WHERE s.node_id = n.node_id
-	) c
+		GROUP BY s.node_id
+	) c USING (node_id)
 ORDER BY n.node_id;
 COMMENT ON VIEW doris_nodes IS 'the nodes of the doris cluster';
 
