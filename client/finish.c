@@ -13,8 +13,9 @@
 
 #include "client.h"
 
-#define FINISH_ITEMS 1024		  /* of one message */
-#define FINISH_PATIENCE_MS 5000	  /* a node that does not answer in this is cut off */
+#define FINISH_ITEMS 1024 /* of one message */
+#define FINISH_PATIENCE_MS \
+	30000 /* a node that does not answer in this is cut off; it may have millions of rows to end */
 #define FINISH_REST_MS 100		  /* after a failure, growing */
 #define FINISH_MAX_IDS (1u << 18) /* vnode numbers in one message: 1 MiB */
 

@@ -94,34 +94,37 @@ static void lock_indexed(Worker *w)
 		locks_add(w, vnode);
 }
 
-static DorisStatus finish_commit(Worker *w, const FinishItem *item, DorisError *err)
+/*
+ * Ends the rows of one message of the transaction (`entry` of the index) as committed, in a store transaction of their own:
+ * a big transaction in one piece would pin more than the cache holds, and keep its vnodes locked for seconds. first: also
+ * remembers the outcome, which holds for the rest too.
+ */
+static DorisStatus commit_entry(Worker *w, const FinishItem *item, uint32_t entry, bool first,
+								Pass *pass, uint64_t *number, DorisError *err)
 {
-	Node *n = w->node;
-	Pass pass = {0};
-	Remembered known;
-	uint64_t number;
-	DorisStatus st;
+	DorisBytes bytes;
+	DorisStatus st = DORIS_OK;
 
 	buf_reset(&w->index);
-	st = memory_load(w, item->txn, &known, err);
-	if (st == DORIS_OK)
-		st = index_gather(w, item->txn, &w->index, &pass.entries, err);
-	if (st != DORIS_OK)
-		return st;
-	if (known.committed && pass.entries == 0)
+	if (entry < pass->entries)
 	{
-		commit_need(w, atomic_load(&n->commits));
-		return DORIS_OK;
+		st = index_get(w, item->txn, entry, &bytes, err);
+		if (st == DORIS_OK)
+			buf_put_raw(&w->index, bytes.data, bytes.len);
+		if (st == DORIS_OK && w->index.failed)
+			st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
+		if (st != DORIS_OK)
+			return st;
 	}
 	locks_clear(w);
 	lock_indexed(w);
 	locks_take(w);
 	st = commit_begin(w, err);
 	if (st == DORIS_OK)
-		st = end_rows(w, item, &pass, err);
-	if (st == DORIS_OK)
-		st = delete_index(w, item->txn, pass.entries, err);
-	if (st == DORIS_OK)
+		st = end_rows(w, item, pass, err);
+	if (st == DORIS_OK && entry < pass->entries)
+		st = index_del(w, item->txn, entry, err);
+	if (st == DORIS_OK && first)
 		st = memory_put_committed(w, item->txn, err);
 	if (st != DORIS_OK)
 	{
@@ -129,9 +132,43 @@ static DorisStatus finish_commit(Worker *w, const FinishItem *item, DorisError *
 		return st;
 	}
 	/* no reader concludes anything from it that its staged write would not have told it as well */
-	st = commit_end(w, false, &number, err);
-	if (st != DORIS_OK)
+	return commit_end(w, false, number, err);
+}
+
+static DorisStatus finish_commit(Worker *w, const FinishItem *item, DorisError *err)
+{
+	Node *n = w->node;
+	Pass pass = {0};
+	Remembered known;
+	DorisBytes bytes;
+	uint64_t number = 0;
+	uint32_t left;
+	DorisStatus st;
+
+	st = memory_load(w, item->txn, &known, err);
+	while (st == DORIS_OK)
+	{
+		st = index_get(w, item->txn, pass.entries, &bytes, err);
+		pass.entries += st == DORIS_OK;
+	}
+	if (st != DORIS_NOT_FOUND)
 		return st;
+	if (known.committed && pass.entries == 0)
+	{
+		commit_need(w, atomic_load(&n->commits));
+		return DORIS_OK;
+	}
+	/* from the last on, so that what is left of the index after a crash has no gap */
+	left = pass.entries;
+	do
+	{
+		bool first = left == pass.entries;
+
+		left -= left > 0;
+		st = commit_entry(w, item, left, first, &pass, &number, err);
+		if (st != DORIS_OK)
+			return st;
+	} while (left > 0);
 	if (pass.entries > 0)
 		atomic_fetch_sub(&n->staged, 1);
 	node_count(n, COUNT_ROWS_FINISHED, pass.found);
