@@ -120,8 +120,7 @@ static Outcome txn_end(Txn *x, DorisError *err)
 	{
 		StageTarget *t = x->targets[i];
 
-		if (t->call.state == CALL_SENT)
-			t->clean = false; /* still on the way: may be held any moment */
+		/* a message on the way, or an answer nobody has looked at: target_send has made it unclean */
 		call_abandon(c, &t->call);
 		arrived |= t->call.maybe_arrived;
 		unclean |= t->call.maybe_arrived && !t->clean;

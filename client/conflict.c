@@ -194,6 +194,7 @@ StageVerdict txn_conflict(Txn *x, StageTarget *t, const StageReply *reply, Doris
 							   err);
 				break;
 			case REFUSAL_HORIZON:
+				t->doubt = true;
 				t->clean = false;
 				v = txn_refuse(x, DORIS_UNKNOWN, row->at.ns, row->at.key,
 							   "was staged too late: the node does not remember so far back", err);

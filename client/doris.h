@@ -50,18 +50,20 @@ extern void doris_pump(DorisClient *c);
 /* The newest topology known; a reference for the caller to topology_unref. Never waits. */
 extern Topology *doris_topology(DorisClient *c);
 /* Asks the hosts and nodes for a newer one (at least as new as min_epoch, else UNAVAILABLE). */
-extern DORIS_MUST_CHECK DorisStatus doris_refresh(DorisClient *c, uint64_t min_epoch, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus doris_refresh(DorisClient *c, uint64_t min_epoch,
+												  DorisError *err);
 /* Looks a namespace up; asks for a newer topology once before NOT_FOUND. Free with nsdef_free. */
 extern DORIS_MUST_CHECK DorisStatus doris_namespace(DorisClient *c, const char *name, NsDef *out,
 													DorisError *err);
 /* Creates, alters, drops or truncates through the leading admin; DORIS_OK: stands in a published topology. */
-extern DORIS_MUST_CHECK DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *change,
+extern DORIS_MUST_CHECK DorisStatus doris_namespace_change(DorisClient *c,
+														   const NamespaceChange *change,
 														   DorisError *err);
 
 /* ---- reading ---- */
 typedef struct DorisRow
 {
-	bool found;			  /* GET: false when there is no such row */
+	bool found; /* GET: false when there is no such row */
 	DorisBytes key;
 	DorisVersion version; /* found: of the row; else of the tombstone, or none */
 	DorisBytes value;	  /* the projected columns, row.h */
@@ -73,20 +75,20 @@ typedef struct DorisRows DorisRows; /* owns the memory that rows point into */
  * Reads keys, each at its lead copy, all nodes at once; settles staged writes by *meet*. Rows in
  * the order of the keys. columns NULL: all (ncolumns ignored); rising ids. no_values: found and version only.
  */
-extern DORIS_MUST_CHECK DorisStatus doris_get(DorisClient *c, const NsDef *ns, const DorisBytes *keys,
-											  uint32_t nkeys, const uint16_t *columns,
-											  uint32_t ncolumns, bool no_values, DorisRows **out,
-											  DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus doris_get(DorisClient *c, const NsDef *ns,
+											  const DorisBytes *keys, uint32_t nkeys,
+											  const uint16_t *columns, uint32_t ncolumns,
+											  bool no_values, DorisRows **out, DorisError *err);
 extern const DorisRow *doris_rows(const DorisRows *r, uint32_t *n);
 extern void doris_rows_free(DorisRows *r);
 
 typedef struct DorisScanSpec
 {
-	const NsDef *ns;   /* must live until the scan is closed */
-	DorisBytes low;	   /* row keys, inclusive; empty: from the start */
-	DorisBytes high;   /* exclusive; empty: to the end */
-	DorisBytes route;  /* a route key: only its vnode; empty: all vnodes */
-	DorisBytes filter; /* filter.h program; empty: all rows */
+	const NsDef *ns;		 /* must live until the scan is closed */
+	DorisBytes low;			 /* row keys, inclusive; empty: from the start */
+	DorisBytes high;		 /* exclusive; empty: to the end */
+	DorisBytes route;		 /* a route key: only its vnode; empty: all vnodes */
+	DorisBytes filter;		 /* filter.h program; empty: all rows */
 	const uint16_t *columns; /* NULL: all */
 	uint32_t ncolumns;
 	uint32_t fetch_rows; /* rows per reply, 0: as the nodes think best */
@@ -104,7 +106,8 @@ extern DORIS_MUST_CHECK DorisStatus doris_scan_open(DorisClient *c, const DorisS
 													DorisScan **out, DorisError *err);
 /* DORIS_OK and a row (valid until the next call on this scan), or DORIS_NOT_FOUND at the end. */
 extern DORIS_MUST_CHECK DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err);
-extern DORIS_MUST_CHECK DorisStatus doris_scan_count(DorisScan *s, uint64_t *count, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus doris_scan_count(DorisScan *s, uint64_t *count,
+													 DorisError *err);
 extern void doris_scan_close(DorisScan *s);
 
 /* Rows and bytes of a namespace, summed from the nodes' counters: an estimate, one round trip. */
@@ -133,9 +136,9 @@ typedef struct DorisWriteSource
 
 typedef struct DorisCommitResult
 {
-	DorisVersion version;			/* done: what all its rows now carry */
-	uint32_t ns;					/* CONFLICT, DUPLICATE: whose key was in the way */
-	uint8_t key[256];				/* its first bytes */
+	DorisVersion version; /* done: what all its rows now carry */
+	uint32_t ns;		  /* CONFLICT, DUPLICATE: whose key was in the way */
+	uint8_t key[256];	  /* its first bytes */
 	size_t key_len;
 } DorisCommitResult;
 
@@ -150,8 +153,8 @@ extern DORIS_MUST_CHECK DorisStatus doris_commit(DorisClient *c, const DorisWrit
  * Plain writes (rule *plain*): WRITE_PUT and WRITE_DELETE, applied at once and in any order, not together. DORIS_OK: all
  * are durable on every write target. UNKNOWN: some may be.
  */
-extern DORIS_MUST_CHECK DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n,
-												DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes,
+												uint32_t n, DorisError *err);
 
 /* ---- what the client did: for EXPLAIN and statistics ---- */
 typedef struct DorisNodeCounters

@@ -31,6 +31,7 @@ void txn_begin(Txn *x)
 
 		t->call.maybe_arrived = false;
 		t->clean = true;
+		t->doubt = false;
 		memset(t->touched, 0, (DORIS_MAX_VNODES / 64) * sizeof(uint64_t));
 		t->ntouched = 0;
 	}
@@ -86,8 +87,8 @@ DorisStatus txn_attempt(Txn *x, DorisError *err)
 	{
 		StageTarget *t = x->targets[i];
 
-		if (t->call.state == CALL_SENT)
-			t->clean = false;
+		if (t->call.state != CALL_IDLE)
+			t->doubt = true;
 		call_abandon(x->c, &t->call);
 		t->nitems = 0;
 		buf_reset(&t->bytes);
@@ -302,6 +303,7 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 	t->repairs = 0;
 	t->pause = 0;
 	t->slice = clock_mono_ms() + STAGE_SLICE_MS;
+	t->clean = false;
 	call_start(x->c, &t->call, t->peer, MSG_STAGE, x->topo, x->until);
 	return STAGE_GO;
 }
@@ -311,6 +313,7 @@ static void target_again(Txn *x, StageTarget *t)
 {
 	call_abandon(x->c, &t->call);
 	t->slice = clock_mono_ms() + ((uint64_t) STAGE_SLICE_MS << t->tries);
+	t->clean = false;
 	call_start(x->c, &t->call, t->peer, MSG_STAGE, x->topo, x->until);
 }
 
@@ -321,7 +324,7 @@ static StageVerdict target_silent(Txn *x, StageTarget *t, const DorisError *why,
 	ReportVerdict v;
 
 	if (t->call.maybe_arrived)
-		t->clean = false;
+		t->doubt = true; /* it may be acted on any time */
 	t->tries++;
 	t->peer->count.retries++;
 	if (t->tries < CLIENT_TRIES && clock_mono_ms() < x->until)
@@ -363,6 +366,7 @@ static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
 	}
 	if (status_is_moved(st))
 	{
+		t->clean = !t->doubt;
 		*err = t->call.err;
 		call_abandon(x->c, &t->call);
 		return STAGE_AGAIN;
@@ -374,13 +378,15 @@ static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
 		/* a node that failed in the middle may hold it all the same */
 		if (st == DORIS_IO || st == DORIS_INTERNAL || st == DORIS_NO_MEMORY ||
 			st == DORIS_BAD_MESSAGE || st == DORIS_TIMEOUT || st == DORIS_UNKNOWN)
-			t->clean = false;
+			t->doubt = true;
+		t->clean = !t->doubt;
 		*err = t->call.err;
 		call_abandon(x->c, &t->call);
 		return STAGE_FAIL;
 	}
 	if (!reply.held)
 	{
+		t->clean = !t->doubt;
 		v = txn_conflict(x, t, &reply, err);
 		if (v == STAGE_GO)
 			target_again(x, t);
@@ -390,7 +396,7 @@ static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
 		return v;
 	}
 	stage_reply_free(&reply);
-	t->clean = false;
+	t->doubt = true;
 	t->peer->count.rows += t->sent;
 	call_abandon(x->c, &t->call);
 	FAULT_POINT("client-staged-one");

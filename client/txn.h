@@ -30,12 +30,17 @@ typedef struct StageTarget
 	DorisBuf bytes; /* their keys and values */
 	Call
 		call; /* under way, or answered; call.maybe_arrived: something may have got there, in any attempt */
-	uint32_t sent;	   /* rows in it */
-	int tries;		   /* of this message that got no answer */
-	int repairs;	   /* of this message */
-	uint64_t slice;	   /* when this try is given up */
-	int pause;		   /* before asking again past somebody's staged write, ms */
-	bool clean;		   /* everything sent was answered, and the last answer held nothing */
+	uint32_t sent;	/* rows in it */
+	int tries;		/* of this message that got no answer */
+	int repairs;	/* of this message */
+	uint64_t slice; /* when this try is given up */
+	int pause;		/* before asking again past somebody's staged write, ms */
+	/*
+	 * Nothing of this transaction is held there nor on the way there: every message was answered, and each answer
+	 * was a refusal. doubt: not all of that is known, or something is held.
+	 */
+	bool clean;
+	bool doubt;
 	uint64_t *touched; /* bit for each vnode sent there */
 	uint32_t ntouched;
 } StageTarget;
