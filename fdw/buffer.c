@@ -104,6 +104,18 @@ WriteBuffer *buffer_find(DorisTable *t)
 	return target ? target->top : NULL;
 }
 
+bool buffer_follow(DorisTable *t, uint32 to)
+{
+	WriteTarget *target = target_find(t->serverid, t->ns->id);
+
+	if (target == NULL)
+		return true;
+	if (target->top->nstates > 0 || target->top->below != NULL || target_find(t->serverid, to))
+		return false;
+	target->ns = target->commit_ns = to;
+	return true;
+}
+
 static WriteTarget *target_open(Relation rel, DorisClient *client, DorisTable *t)
 {
 	WriteTarget *target = target_find(t->serverid, t->ns->id);

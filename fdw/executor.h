@@ -113,6 +113,7 @@ typedef struct DorisHandle
 {
 	dlist_node node; /* in handles */
 	SubTransactionId subid;
+	const DorisTable *table; /* a scan's */
 	DorisScan *scan;
 	DorisRows *rows;
 	struct DorisModify *modify; /* that may hold rows back; NULL for scans */
@@ -123,6 +124,15 @@ extern DorisHandle *handle_create(void);
 extern void handle_clear(DorisHandle *h); /* closes scan and rows */
 extern void handle_free(DorisHandle *h);
 extern void handle_free_since(SubTransactionId subid);
+
+/* ---- table.c ---- */
+/*
+ * After NO_NAMESPACE: has another session truncated the namespace, or dropped and created it with the same shape?
+ * Then the table stands for the new one from here on, and the caller may ask again. False when it has not, or when
+ * this transaction has written to the old one or is still reading it in another scan. An error when there is none
+ * of its name.
+ */
+extern bool table_follow(DorisTable *t, DorisClient *client, const DorisHandle *asking);
 
 /* ---- scan.c ---- */
 extern void scan_begin(ForeignScanState *node, int eflags);
@@ -158,6 +168,8 @@ typedef struct WriteBuffer WriteBuffer;
 extern WriteBuffer *buffer_open(Relation rel, DorisClient *client, DorisTable *t);
 extern WriteBuffer *buffer_find(DorisTable *t); /* NULL: nothing written */
 /* Truncated by this transaction: there are no rows but those buffered. */
+/* Empty buffers of the table are for namespace `to` from here on; false: there are writes. */
+extern bool buffer_follow(DorisTable *t, uint32 to);
 extern bool buffer_truncated(const WriteBuffer *b);
 /* The row's newest state made before command `before`. Views live until the next call on any buffer. */
 extern bool buffer_lookup(WriteBuffer *b, DorisBytes key, CommandId before, BufferedRow *out);

@@ -306,7 +306,9 @@ static const DorisRow *look_at_keys(DorisModify *m, const DorisBytes *keys, uint
 
 	handle_clear(m->handle);
 	work_begin(m->work, m->client);
-	status = doris_get(m->client, m->table->ns, keys, n, NULL, 0, true, &m->handle->rows, &err);
+	do
+		status = doris_get(m->client, m->table->ns, keys, n, NULL, 0, true, &m->handle->rows, &err);
+	while (status == DORIS_NO_NAMESPACE && table_follow(m->table, m->client, m->handle));
 	work_end(m->work, m->client);
 	if (status != DORIS_OK)
 		doris_ereport(&err, m->table->ns->name, n == 1 ? keys[0] : EMPTY_BYTES);

@@ -82,6 +82,7 @@ typedef struct DorisScanState
 	/* scans: first the cluster's rows, then the buffer's */
 	DorisScanSpec spec;
 	bool cluster_done;
+	bool any; /* the cluster has sent a row */
 	uint32 buffer_pos;
 } DorisScanState;
 
@@ -141,6 +142,7 @@ void scan_begin(ForeignScanState *node, int eflags)
 	if (estate->es_instrument != 0) /* the node has no instrument yet */
 		s->work = work_create();
 	s->handle = handle_create();
+	s->handle->table = s->table;
 	node->fdw_state = s;
 }
 
@@ -422,6 +424,7 @@ static void start_scan(DorisScanState *s)
 	work_end(s->work, s->client);
 	if (status != DORIS_OK)
 		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+	s->any = false;
 }
 
 static void start(ForeignScanState *node)
@@ -523,8 +526,10 @@ static void next_batch(DorisScanState *s)
 		DorisStatus status;
 
 		work_begin(s->work, s->client);
-		status = doris_get(s->client, s->table->ns, ask, nask, s->columns, s->ncolumns, false,
-						   &s->handle->rows, &err);
+		do
+			status = doris_get(s->client, s->table->ns, ask, nask, s->columns, s->ncolumns, false,
+							   &s->handle->rows, &err);
+		while (status == DORIS_NO_NAMESPACE && table_follow(s->table, s->client, s->handle));
 		work_end(s->work, s->client);
 		if (status != DORIS_OK)
 			doris_ereport(&err, s->table->ns->name, nask == 1 ? ask[0] : EMPTY_BYTES);
@@ -588,8 +593,18 @@ static TupleTableSlot *iterate_scan(ForeignScanState *node)
 			s->cluster_done = true;
 			break;
 		}
+		if (status == DORIS_NO_NAMESPACE && !s->any && table_follow(s->table, s->client, s->handle))
+		{
+			MemoryContext old = MemoryContextSwitchTo(s->context);
+
+			handle_clear(s->handle);
+			start_scan(s);
+			MemoryContextSwitchTo(old);
+			continue;
+		}
 		if (status != DORIS_OK)
 			doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+		s->any = true;
 		if (s->buffer != NULL && buffer_lookup(s->buffer, row.key, s->before, &own))
 		{
 			CHECK_FOR_INTERRUPTS();

@@ -7,6 +7,7 @@
  * nothing away from under it.
  */
 #include "codec.h"
+#include "executor.h"
 
 #include "access/htup_details.h"
 #include "mb/pg_wchar.h"
@@ -290,6 +291,14 @@ static NsDef *known_namespace(DorisClient *client, const char *name, uint64 *epo
 	return copy;
 }
 
+static void table_gone(const char *ns, const char *table)
+{
+	ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+			errmsg("namespace \"%s\" of foreign table \"%s\" does not exist", ns, table),
+			errhint("It was dropped. DROP FOREIGN TABLE and create it again, or set its option "
+					"namespace."));
+}
+
 /* Asks the cluster. Does not return without a namespace. */
 static NsDef *fetch_namespace(Relation rel, DorisClient *client, const char *name, uint64 *epoch)
 {
@@ -299,11 +308,7 @@ static NsDef *fetch_namespace(Relation rel, DorisClient *client, const char *nam
 	NsDef *ns;
 
 	if (status == DORIS_NOT_FOUND || status == DORIS_NO_NAMESPACE)
-		ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("namespace \"%s\" of foreign table \"%s\" does not exist", name,
-					   RelationGetRelationName(rel)),
-				errhint("It was dropped. DROP FOREIGN TABLE and create it again, or set its option "
-						"namespace."));
+		table_gone(name, RelationGetRelationName(rel));
 	if (status != DORIS_OK)
 		doris_ereport(&err, name, (DorisBytes){0});
 	nsdef_free(&found);
@@ -392,6 +397,39 @@ DorisTable *doris_table_open(Relation rel, DorisClient *client)
 		table->kept = true;
 	}
 	return &table->t;
+}
+
+bool table_follow(DorisTable *t, DorisClient *client, const DorisHandle *asking)
+{
+	Topology *topology;
+	const NsDef *now;
+	dlist_iter it;
+	bool gone;
+	bool follow;
+
+	dlist_foreach(it, &handles)
+	{
+		const DorisHandle *h = dlist_container(DorisHandle, node, it.cur);
+
+		if (h != asking && h->table == t && h->scan != NULL)
+			return false;
+	}
+	/* the client has fetched the newest topology before it said so */
+	topology = doris_topology(client);
+	now = topology_namespace(topology, t->ns->name);
+	gone = now == NULL;
+	follow = now != NULL && now->id != t->ns->id && nsdef_same_shape(now, t->ns) &&
+			 buffer_follow(t, now->id);
+	if (follow)
+	{
+		t->ns->id = now->id;
+		t->ns->version = now->version;
+		t->epoch = topology->epoch;
+	}
+	topology_unref(topology);
+	if (gone)
+		table_gone(t->ns->name, get_rel_name(t->relid));
+	return follow;
 }
 
 /* ---- rows to bytes ---- */

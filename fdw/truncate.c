@@ -21,7 +21,11 @@ void truncate_tables(List *rels, DropBehavior behavior, bool restart_seqs)
 		Relation rel = lfirst(lc);
 		DorisClient *client =
 			connection_get(GetForeignTable(RelationGetRelid(rel))->serverid, GetUserId());
+		DorisError err = {0};
 
+		/* as it is now: a namespace that another session has truncated has another id */
+		if (doris_refresh(client, 0, &err) != DORIS_OK)
+			doris_ereport(&err, options_table(RelationGetRelid(rel))->ns, EMPTY_BYTES);
 		buffer_truncate(rel, client, doris_table_open(rel, client));
 	}
 }
