@@ -174,7 +174,7 @@ my @history;
 sub normal
 {
 	my ($sql, $out) = @_;
-	return $sql =~ /ORDER BY/ && $sql !~ /OVER/ ? $out : join "\n", sort split /\n/, $out;
+	return $sql =~ /ORDER BY/ && $sql !~ /OVER/ ? $out : join "\n", sort split /\n/, $out, -1;
 }
 
 sub both
