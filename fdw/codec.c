@@ -30,11 +30,9 @@
 #include <math.h>
 
 #include "access/htup_details.h"
-#include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "common/int128.h"
 #include "datatype/timestamp.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/cash.h"
 #include "utils/date.h"
@@ -43,7 +41,6 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-#include "utils/varlena.h"
 
 #define UUID_WIDTH 16
 #define MACADDR_WIDTH 6
@@ -156,139 +153,6 @@ static inline float4 float4_from_ordered(uint32 bits)
 	return v;
 }
 
-/* ---- text: UTF-8 in the cluster, whatever the database's encoding ---- */
-
-static inline bool text_is_stored_as_is(void)
-{
-	int encoding = GetDatabaseEncoding();
-
-	return encoding == PG_UTF8 || encoding == PG_SQL_ASCII;
-}
-
-/* The string as it is stored: s itself, or a palloc'ed conversion. */
-static const char *text_to_stored(const char *s, int *len)
-{
-	char *converted;
-
-	if (text_is_stored_as_is())
-		return s;
-	converted = pg_server_to_any(s, *len, PG_UTF8);
-	if (converted != s)
-		*len = (int) strlen(converted);
-	return converted;
-}
-
-/* Checks, and converts where that is needed: stored bytes that are no text must not get into a datum. */
-static const char *text_from_stored(const uint8 *data, int *len)
-{
-	char *converted;
-
-	if (text_is_stored_as_is())
-	{
-		(void) pg_verify_mbstr(GetDatabaseEncoding(), (const char *) data, *len, false);
-		return (const char *) data;
-	}
-	converted = pg_any_to_server((const char *) data, *len, PG_UTF8);
-	if (converted != (const char *) data)
-		*len = (int) strlen(converted);
-	return converted;
-}
-
-/* Characters of a bpchar(n); -1 without a modifier. */
-static inline int bpchar_length(const ColumnCodec *c)
-{
-	return c->typmod >= (int32) VARHDRSZ ? c->typmod - (int32) VARHDRSZ : -1;
-}
-
-static Datum bpchar_from(const ColumnCodec *c, const char *s, int len)
-{
-	int want = bpchar_length(c);
-	int pad = 0;
-	text *result;
-
-	if (want >= 0)
-		pad =
-			Max(0, want - (pg_database_encoding_max_length() == 1 ? len
-																  : pg_mbstrlen_with_len(s, len)));
-	result = palloc(VARHDRSZ + len + pad);
-	SET_VARSIZE(result, VARHDRSZ + len + pad);
-	memcpy(VARDATA(result), s, len);
-	memset(VARDATA(result) + len, ' ', pad);
-	return PointerGetDatum(result);
-}
-
-static inline int without_blanks(const char *s, int len)
-{
-	while (len > 0 && s[len - 1] == ' ')
-		len--;
-	return len;
-}
-
-static Datum text_from(const ColumnCodec *c, const uint8 *data, size_t len)
-{
-	int n = (int) len;
-	const char *s = text_from_stored(data, &n);
-
-	if (c->kind == CODEC_BPCHAR)
-		return bpchar_from(c, s, n);
-	if (c->kind == CODEC_NAME)
-	{
-		Name name = palloc0(NAMEDATALEN);
-
-		if (n >= NAMEDATALEN)
-			codec_malformed(c);
-		memcpy(NameStr(*name), s, n);
-		return NameGetDatum(name);
-	}
-	return PointerGetDatum(cstring_to_text_with_len(s, n));
-}
-
-/* ---- enums: by label, for the numbers differ from one database to the next ---- */
-
-static void enum_put(Datum d, StringInfo out, bool key)
-{
-	HeapTuple tuple = SearchSysCache1(ENUMOID, d);
-	const char *label;
-	const char *stored;
-	int len;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-				errmsg("invalid internal value for enum: %u", DatumGetObjectId(d)));
-	label = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
-	len = (int) strlen(label);
-	stored = text_to_stored(label, &len);
-	if (key)
-		codec_put_escaped(out, stored, (size_t) len);
-	else
-		appendBinaryStringInfo(out, stored, len);
-	ReleaseSysCache(tuple);
-}
-
-static Datum enum_from(const ColumnCodec *c, const uint8 *data, size_t len)
-{
-	int n = (int) len;
-	const char *s = text_from_stored(data, &n);
-	char label[NAMEDATALEN];
-	HeapTuple tuple;
-	Oid oid;
-
-	if (n >= NAMEDATALEN)
-		codec_malformed(c);
-	memcpy(label, s, n);
-	label[n] = '\0';
-	tuple = SearchSysCache2(ENUMTYPOIDNAME, ObjectIdGetDatum(c->type), CStringGetDatum(label));
-	if (!HeapTupleIsValid(tuple))
-		ereport(
-			ERROR, errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-			errmsg("a stored row holds the label \"%s\", which enum %s does not have", label,
-				   format_type_be(c->type)),
-			errhint("ALTER TYPE ... ADD VALUE '%s' makes it readable in this database.", label));
-	oid = ((Form_pg_enum) GETSTRUCT(tuple))->oid;
-	ReleaseSysCache(tuple);
-	return ObjectIdGetDatum(oid);
-}
-
 /* ---- interval: what interval_cmp compares ---- */
 
 static void interval_put_key(const Interval *v, StringInfo out)
@@ -365,14 +229,17 @@ static CodecKind kind_of(Oid type, Oid *element)
 		case INT2OID:
 			return CODEC_INT2;
 		case INT4OID:
-		case DATEOID:
 			return CODEC_INT4;
+		case DATEOID:
+			return CODEC_DATE;
 		case INT8OID:
-		case TIMEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
 		case CASHOID:
 			return CODEC_INT8;
+		case TIMEOID:
+			return CODEC_TIME;
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return CODEC_TIMESTAMP;
 		case OIDOID:
 			return CODEC_OID;
 		case FLOAT4OID:
@@ -451,10 +318,13 @@ void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation, MemoryCon
 			fixed_width(c, 2);
 			break;
 		case CODEC_INT4:
+		case CODEC_DATE:
 		case CODEC_OID:
 			fixed_width(c, 4);
 			break;
 		case CODEC_INT8:
+		case CODEC_TIME:
+		case CODEC_TIMESTAMP:
 			fixed_width(c, 8);
 			break;
 		case CODEC_FLOAT4:
@@ -528,26 +398,6 @@ void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation, MemoryCon
 
 /* ---- values ---- */
 
-/* The datum's text as it is stored; *copy is to be freed when not NULL. */
-static const char *stored_text(const ColumnCodec *c, Datum d, int *len, struct varlena **copy)
-{
-	struct varlena *v;
-
-	*copy = NULL;
-	if (c->kind == CODEC_NAME)
-	{
-		*len = (int) strnlen(NameStr(*DatumGetName(d)), NAMEDATALEN);
-		return text_to_stored(NameStr(*DatumGetName(d)), len);
-	}
-	v = PG_DETOAST_DATUM_PACKED(d);
-	if ((Pointer) v != DatumGetPointer(d))
-		*copy = v;
-	*len = (int) VARSIZE_ANY_EXHDR(v);
-	if (c->kind == CODEC_BYTEA)
-		return VARDATA_ANY(v);
-	return text_to_stored(VARDATA_ANY(v), len);
-}
-
 static void binary_put(ColumnCodec *c, Datum d, StringInfo out)
 {
 	bytea *sent = SendFunctionCall(&c->send, d);
@@ -577,9 +427,12 @@ void codec_put_value(ColumnCodec *c, Datum d, StringInfo out)
 			codec_put_be(out, (uint16) DatumGetInt16(d) ^ (1U << 15), 2);
 			break;
 		case CODEC_INT4:
+		case CODEC_DATE:
 			codec_put_be(out, (uint32) DatumGetInt32(d) ^ (1U << 31), 4);
 			break;
 		case CODEC_INT8:
+		case CODEC_TIME:
+		case CODEC_TIMESTAMP:
 			codec_put_be(out, (uint64) DatumGetInt64(d) ^ (UINT64CONST(1) << 63), 8);
 			break;
 		case CODEC_OID:
@@ -605,10 +458,8 @@ void codec_put_value(ColumnCodec *c, Datum d, StringInfo out)
 		{
 			struct varlena *copy;
 			int len;
-			const char *s = stored_text(c, d, &len, &copy);
+			const char *s = text_bytes(c, d, false, &len, &copy);
 
-			if (c->kind == CODEC_BPCHAR && bpchar_length(c) >= 0)
-				len = without_blanks(s, len);
 			appendBinaryStringInfo(out, s, len);
 			if (copy != NULL)
 				pfree(copy);
@@ -685,6 +536,44 @@ static size_t value_width(const ColumnCodec *c)
 	}
 }
 
+/* Dates and times, which have bounds that the rest of PostgreSQL relies on. */
+static Datum moment_get(const ColumnCodec *c, const uint8 *data)
+{
+	int64 v;
+	TimeTzADT *timetz;
+
+	if (c->kind == CODEC_DATE)
+	{
+		DateADT date = (DateADT) ((uint32) codec_get_be(data, 4) ^ (1U << 31));
+
+		if (!DATE_NOT_FINITE(date) && !IS_VALID_DATE(date))
+			codec_malformed(c);
+		return DateADTGetDatum(date);
+	}
+	v = (int64) (codec_get_be(data, 8) ^ (UINT64CONST(1) << 63));
+	if (c->kind == CODEC_TIMESTAMP)
+	{
+		if (!TIMESTAMP_NOT_FINITE(v) && !IS_VALID_TIMESTAMP(v))
+			codec_malformed(c);
+		return TimestampGetDatum(v);
+	}
+	if (c->kind == CODEC_TIME)
+	{
+		if (v < 0 || v > USECS_PER_DAY)
+			codec_malformed(c);
+		return TimeADTGetDatum(v);
+	}
+	timetz = palloc(sizeof(TimeTzADT));
+	timetz->zone = (int32) ((uint32) codec_get_be(data + 8, 4) ^ (1U << 31));
+	if (timetz->zone <= -TZDISP_LIMIT || timetz->zone >= TZDISP_LIMIT || v < -USECS_PER_DAY ||
+		v > 2 * USECS_PER_DAY)
+		codec_malformed(c);
+	timetz->time = v - timetz->zone * USECS_PER_SEC;
+	if (timetz->time < 0 || timetz->time > USECS_PER_DAY)
+		codec_malformed(c);
+	return TimeTzADTPGetDatum(timetz);
+}
+
 static Datum fixed_get(const ColumnCodec *c, const uint8 *data)
 {
 	switch ((CodecKind) c->kind)
@@ -714,15 +603,11 @@ static Datum fixed_get(const ColumnCodec *c, const uint8 *data)
 			memcpy(copy, data, c->key_width);
 			return PointerGetDatum(copy);
 		}
+		case CODEC_DATE:
+		case CODEC_TIME:
+		case CODEC_TIMESTAMP:
 		case CODEC_TIMETZ:
-		{
-			TimeTzADT *v = palloc(sizeof(TimeTzADT));
-
-			v->zone = (int32) ((uint32) codec_get_be(data + 8, 4) ^ (1U << 31));
-			v->time =
-				(int64) (codec_get_be(data, 8) ^ (UINT64CONST(1) << 63)) - v->zone * USECS_PER_SEC;
-			return TimeTzADTPGetDatum(v);
-		}
+			return moment_get(c, data);
 		case CODEC_INET:
 			return inet_get_ordered(c, data, c->type == CIDROID);
 		default:
@@ -768,11 +653,11 @@ Datum codec_get_value(ColumnCodec *c, const uint8 *data, size_t len)
 		case CODEC_TEXT:
 		case CODEC_NAME:
 		case CODEC_BPCHAR:
-			return text_from(c, data, len);
+			return text_get(c, data, len);
 		case CODEC_BYTEA:
 			return bytea_from(data, len);
 		case CODEC_ENUM:
-			return enum_from(c, data, len);
+			return enum_get(c, data, len);
 		case CODEC_NUMERIC:
 			return numeric_from(c, data, len);
 		case CODEC_ARRAY:
@@ -816,9 +701,7 @@ void codec_put_key(ColumnCodec *c, Datum d, StringInfo out)
 		case CODEC_NAME:
 		case CODEC_BPCHAR:
 		case CODEC_BYTEA:
-			s = stored_text(c, d, &len, &copy);
-			if (c->kind == CODEC_BPCHAR)
-				len = without_blanks(s, len);
+			s = text_bytes(c, d, true, &len, &copy);
 			codec_put_escaped(out, s, (size_t) len);
 			if (copy != NULL)
 				pfree(copy);

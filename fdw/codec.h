@@ -18,8 +18,11 @@ typedef enum CodecKind
 	CODEC_BOOL,
 	CODEC_CHAR, /* "char" */
 	CODEC_INT2,
-	CODEC_INT4, /* and date */
-	CODEC_INT8, /* and time, timestamps, money */
+	CODEC_INT4,
+	CODEC_INT8, /* and money */
+	CODEC_DATE,
+	CODEC_TIME,
+	CODEC_TIMESTAMP,
 	CODEC_OID,
 	CODEC_FLOAT4,
 	CODEC_FLOAT8,
@@ -79,6 +82,21 @@ extern void codec_put_varint(StringInfo out, uint64 v);
 extern void codec_put_escaped(StringInfo out, const void *data, size_t len);
 /* Into out, which has room for len bytes; returns the plain length, or -1 when malformed. */
 extern int codec_unescape(const uint8 *segment, size_t len, uint8 *out);
+
+/* codec_text.c */
+extern bool
+text_is_stored_as_is(void); /* else it is converted to UTF-8, and orders in another way */
+extern int
+bpchar_length(const ColumnCodec *c); /* characters of a bpchar(n); -1 without a modifier */
+/*
+ * The bytes of a string or bytea as stored, for a key or for a value: part of the datum, or of *copy, which is
+ * to be freed when it is not NULL.
+ */
+extern const char *text_bytes(const ColumnCodec *c, Datum d, bool key, int *len,
+							  struct varlena **copy);
+extern Datum text_get(const ColumnCodec *c, const uint8 *data, size_t len);
+extern void enum_put(Datum d, StringInfo out, bool key);
+extern Datum enum_get(const ColumnCodec *c, const uint8 *data, size_t len);
 
 /*
  * codec_numeric.c. The memcomparable form is canonical (equal numerics, whatever their scale, give the
