@@ -1,5 +1,5 @@
 /*
- * background.c: the node's housekeeping thread: disk space, the clock's ceiling, the memory's horizon, tables and rows
+ * background.c: the node's housekeeping thread: a look at the disk, the clock's ceiling, the memory's horizon, tables and rows
  * that are leftovers, counting after an unclean stop, flushes when the cluster's sync is an interval.
  *
  * Everything is bounded for each round (I6), so that it never gets in the way of requests for long.
@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #define ROUND_MS 1000
@@ -18,37 +17,8 @@
 #define DROP_ROWS 50000		 /* rows of dropped namespaces for each round */
 #define RECOUNT_MS 300		 /* of each round */
 
-DorisStatus background_disk_full(const Node *n, DorisError *err)
-{
-	(void) doris_error(err, DORIS_DISK_FULL,
-					   "%s: no space left for %s (%llu MB free, %llu MB kept)", node_name(n),
-					   n->config.home, (unsigned long long) (atomic_load(&n->disk_free) >> 20),
-					   (unsigned long long) n->config.reserve_mb);
-	return doris_hint(err, "Free space on that disk; writes go on by themselves then.");
-}
-
-static void watch_disk(Node *n)
-{
-	struct statvfs sv;
-	uint64_t reserve = n->config.reserve_mb << 20;
-	uint64_t back = reserve + reserve / 8; /* a little more before writes are taken again */
-	bool was = atomic_load(&n->disk_full);
-	bool full;
-
-	if (statvfs(n->config.home, &sv) != 0)
-		return;
-	atomic_store(&n->disk_free, (uint64_t) sv.f_bavail * sv.f_frsize);
-	full = atomic_load(&n->disk_free) < (was ? back : reserve);
-	atomic_store(&n->disk_starved, atomic_load(&n->disk_free) < reserve / 2);
-	atomic_store(&n->disk_full, full);
-	if (full != was)
-		log_line(full ? LOG_ERROR : LOG_INFO, "%s: %llu MB free on the disk, %s", n->config.home,
-				 (unsigned long long) (atomic_load(&n->disk_free) >> 20),
-				 full ? "writes are refused" : "writes are taken again");
-}
-
 /* The ceiling stays ahead of the clock, so that after a start no stamp is below one seen before. */
-static void watch_clock(Worker *w)
+void background_watch_clock(Worker *w)
 {
 	Node *n = w->node;
 	uint64_t now = clock_next(&n->clock);
@@ -65,12 +35,6 @@ static void watch_clock(Worker *w)
 	}
 	if (horizon > atomic_load(&n->horizon_ms))
 		atomic_store(&n->horizon_ms, horizon);
-}
-
-void background_watch(Worker *w)
-{
-	watch_disk(w->node);
-	watch_clock(w);
 }
 
 /* ---- decision rows past the horizon ---- */
@@ -365,11 +329,12 @@ static void *background_main(void *arg)
 		struct timespec pause = {0, 100 * 1000000L};
 
 		(void) nanosleep(&pause, NULL);
+		disk_watch(n);
 		settle_tables(&w, &settled_epoch);
 		if (clock_mono_ms() < next)
 			continue;
 		next = clock_mono_ms() + ROUND_MS;
-		background_watch(&w);
+		background_watch_clock(&w);
 		if (atomic_load(&n->commits) > atomic_load(&n->flushed) &&
 			commit_flush_all(&w, &err) != DORIS_OK)
 			log_line(LOG_ERROR, "%s", err.message);

@@ -27,7 +27,7 @@ static const char usage_text[] =
 	"  --cache MB        memory of the storage engine's cache (256)\n"
 	"  --workers N       threads that take requests (4)\n"
 	"  --memory MINUTES  how long outcomes of transactions are remembered (15)\n"
-	"  --reserve MB      free disk space to keep; below it writes are refused (64)\n"
+	"  --reserve MB      disk space to keep; below it writes are refused (64)\n"
 	"  --log-level L     error, warning, info or debug (info)\n"
 	"  --help, --version\n"
 	"\n"

@@ -226,7 +226,7 @@ typedef struct Route
 static const Route routes[] = {
 	{MSG_GET, COUNT_GET, true, handle_get},
 	{MSG_STAGE, COUNT_STAGE, true, handle_stage},
-	{MSG_FINISH, COUNT_FINISH, true, handle_finish},
+	{MSG_FINISH, COUNT_FINISH, false, handle_finish}, /* locks by itself */
 	{MSG_SCAN, COUNT_SCAN, true, handle_scan},
 	{MSG_OUTCOME, COUNT_OUTCOME, true, handle_outcome},
 	{MSG_APPLY, COUNT_APPLY, true, handle_apply},
@@ -306,7 +306,7 @@ static void note_error(Worker *w, const DorisError *err, uint16_t type)
 		log_line(LOG_DEBUG, "request of type %u: %s: %s", type, doris_status_name(err->code),
 				 err->message);
 	if (err->code == DORIS_DISK_FULL)
-		background_watch(w);
+		disk_watch(w->node);
 }
 
 bool dispatch_message(Worker *w, DorisBytes message, DorisBuf *reply)

@@ -1,7 +1,7 @@
 /*
  * finish.c: FINISH and OUTCOME: how staged writes end on a copy (rules finish, outcome, close, refusals end).
  *
- * The caller holds the epoch lock for reading (I3).
+ * OUTCOME: the caller holds the epoch lock for reading (I3). FINISH takes it step by step.
  */
 #include "node.h"
 
@@ -75,15 +75,6 @@ static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, Doris
 	return st;
 }
 
-static DorisStatus delete_index(Worker *w, DorisTxnId txn, uint32_t entries, DorisError *err)
-{
-	DorisStatus st = DORIS_OK;
-
-	for (uint32_t i = 0; st == DORIS_OK && i < entries; i++)
-		st = index_del(w, txn, i, err);
-	return st;
-}
-
 static void lock_indexed(Worker *w)
 {
 	DorisCursor c = cursor_of(w->index.data, w->index.len);
@@ -135,82 +126,46 @@ static DorisStatus commit_entry(Worker *w, const FinishItem *item, uint32_t entr
 	return commit_end(w, false, number, err);
 }
 
-static DorisStatus finish_commit(Worker *w, const FinishItem *item, DorisError *err)
+/*
+ * One step of a commit: the rows of the last message. From the last on, so that what is left of the index after a
+ * crash has no gap.
+ */
+static DorisStatus commit_step(Worker *w, const FinishItem *item, Pass *pass, bool *done,
+							   DorisError *err)
 {
 	Node *n = w->node;
-	Pass pass = {0};
 	Remembered known;
 	DorisBytes bytes;
-	uint64_t number = 0;
-	uint32_t left;
-	DorisStatus st;
+	uint64_t number;
+	DorisStatus st = memory_load(w, item->txn, &known, err);
 
-	st = memory_load(w, item->txn, &known, err);
+	pass->entries = 0;
 	while (st == DORIS_OK)
 	{
-		st = index_get(w, item->txn, pass.entries, &bytes, err);
-		pass.entries += st == DORIS_OK;
+		st = index_get(w, item->txn, pass->entries, &bytes, err);
+		pass->entries += st == DORIS_OK;
 	}
 	if (st != DORIS_NOT_FOUND)
 		return st;
-	if (known.committed && pass.entries == 0)
+	*done = pass->entries <= 1;
+	if (known.committed && pass->entries == 0)
 	{
 		commit_need(w, atomic_load(&n->commits));
 		return DORIS_OK;
 	}
-	/* from the last on, so that what is left of the index after a crash has no gap */
-	left = pass.entries;
-	do
-	{
-		bool first = left == pass.entries;
-
-		left -= left > 0;
-		st = commit_entry(w, item, left, first, &pass, &number, err);
-		if (st != DORIS_OK)
-			return st;
-	} while (left > 0);
-	if (pass.entries > 0)
+	st = commit_entry(w, item, pass->entries > 0 ? pass->entries - 1 : 0, !known.committed, pass,
+					  &number, err);
+	if (st != DORIS_OK)
+		return st;
+	if (pass->entries == 1)
 		atomic_fetch_sub(&n->staged, 1);
-	node_count(n, COUNT_ROWS_FINISHED, pass.found);
 	/*
 	 * The decision row goes away after every target acknowledged: so that must be on disk. What waits
 	 * for no decision row is found out from its judges again, should a crash bring it back.
 	 */
-	if (pass.decision || pass.found == 0)
+	if (*done && (pass->decision || pass->found == 0))
 		commit_need(w, number);
 	return DORIS_OK;
-}
-
-/* What is left of the index after the rows in some vnodes were dropped. */
-static DorisStatus shrink_index(Worker *w, const FinishItem *item, uint32_t entries, bool *empty,
-								DorisError *err)
-{
-	DorisCursor c = cursor_of(w->index.data, w->index.len);
-	DorisBuf rest;
-	DorisStatus st;
-	uint32_t vnode;
-	DorisBytes key;
-
-	buf_init(&rest);
-	while (next_indexed(&c, &vnode, &key))
-	{
-		if (in_list(item->vnodes, item->nvnodes, vnode))
-			continue;
-		buf_put_u32(&rest, vnode);
-		buf_put_view(&rest, key);
-	}
-	*empty = rest.len == 0;
-	st = delete_index(w, item->txn, entries, err);
-	if (st == DORIS_OK && rest.failed)
-		st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
-	if (st == DORIS_OK && rest.len > 0)
-	{
-		DorisBytes entry = {rest.data, rest.len};
-
-		st = index_put(w, item->txn, 0, entry, err);
-	}
-	buf_free(&rest);
-	return st;
 }
 
 /*
@@ -239,17 +194,20 @@ static DorisStatus drop_is_known(Worker *w, const FinishItem *item, bool some_re
 	return st;
 }
 
-static DorisStatus finish_abort(Worker *w, const FinishItem *item, FinishResult *out,
-								DorisError *err)
+/*
+ * An abort's first step: the refusals, on which everything else rests: from here on no message of the transaction
+ * is accepted in these vnodes. *left: how many messages the index holds.
+ */
+static DorisStatus abort_refuse(Worker *w, const FinishItem *item, uint32_t *left,
+								FinishResult *out, DorisError *err)
 {
 	Node *n = w->node;
-	Pass pass = {0};
 	Remembered known;
-	bool empty = false;
 	bool is_known = true;
 	uint64_t number;
 	DorisStatus st;
 
+	*left = 0;
 	locks_clear(w);
 	for (uint32_t i = 0; i < item->nvnodes; i++)
 		locks_add(w, item->vnodes[i]);
@@ -257,7 +215,7 @@ static DorisStatus finish_abort(Worker *w, const FinishItem *item, FinishResult 
 	buf_reset(&w->index);
 	st = memory_load(w, item->txn, &known, err);
 	if (st == DORIS_OK && !known.committed)
-		st = index_gather(w, item->txn, &w->index, &pass.entries, err);
+		st = index_gather(w, item->txn, &w->index, left, err);
 	if (st == DORIS_OK && !known.committed &&
 		clock_ms_of(item->txn.clock) < atomic_load(&n->horizon_ms))
 		st = drop_is_known(w, item, known.some_refused, &is_known, err);
@@ -268,10 +226,6 @@ static DorisStatus finish_abort(Worker *w, const FinishItem *item, FinishResult 
 		return st;
 	}
 	st = commit_begin(w, err);
-	if (st == DORIS_OK)
-		st = end_rows(w, item, &pass, err);
-	if (st == DORIS_OK && pass.entries > 0)
-		st = shrink_index(w, item, pass.entries, &empty, err);
 	for (uint32_t i = 0; st == DORIS_OK && i < item->nvnodes; i++)
 		st = memory_put_refused(w, item->txn, item->vnodes[i], atomic_load(&n->epoch), err);
 	if (st != DORIS_OK)
@@ -280,47 +234,180 @@ static DorisStatus finish_abort(Worker *w, const FinishItem *item, FinishResult 
 		return st;
 	}
 	st = commit_end(w, true, &number, err);
+	if (st == DORIS_OK)
+		commit_need(w, number);
+	return st;
+}
+
+/* What an index entry still lists after the rows in the item's vnodes were dropped. */
+static void index_rest(Worker *w, const FinishItem *item, DorisBuf *rest)
+{
+	DorisCursor c = cursor_of(w->index.data, w->index.len);
+	uint32_t vnode;
+	DorisBytes key;
+
+	while (next_indexed(&c, &vnode, &key))
+	{
+		if (in_list(item->vnodes, item->nvnodes, vnode))
+			continue;
+		buf_put_u32(rest, vnode);
+		buf_put_view(rest, key);
+	}
+}
+
+/* Writes what is left of entry `at`. An empty one goes away: the last entry takes its place, so that no gap is left. */
+static DorisStatus index_replace(Worker *w, DorisTxnId txn, uint32_t at, uint32_t last,
+								 DorisBuf *rest, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+	DorisBytes bytes;
+
+	if (rest->len == 0 && at != last)
+	{
+		st = index_get(w, txn, last, &bytes, err);
+		if (st == DORIS_OK)
+			buf_put_raw(rest, bytes.data, bytes.len);
+		if (st == DORIS_OK)
+			st = index_del(w, txn, last, err);
+	}
+	else if (rest->len == 0)
+		return index_del(w, txn, at, err);
+	if (st == DORIS_OK && rest->failed)
+		st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
+	bytes = (DorisBytes){rest->data, rest->len};
+	if (st == DORIS_OK)
+		st = index_put(w, txn, at, bytes, err);
+	return st;
+}
+
+/* Drops the rows of one message, entry `at` of the index, whose last entry is *last (-1: none is left). */
+static DorisStatus abort_entry(Worker *w, const FinishItem *item, uint32_t at, int64_t *last,
+							   DorisError *err)
+{
+	Node *n = w->node;
+	Pass pass = {0};
+	DorisBytes bytes;
+	DorisBuf rest;
+	uint64_t number;
+	DorisStatus st = index_get(w, item->txn, at, &bytes, err);
+
+	if (st == DORIS_NOT_FOUND)
+		return DORIS_OK; /* another worker was quicker */
 	if (st != DORIS_OK)
 		return st;
-	if (pass.entries > 0 && empty)
-		atomic_fetch_sub(&n->staged, 1);
+	buf_reset(&w->index);
+	buf_put_raw(&w->index, bytes.data, bytes.len);
+	buf_init(&rest);
+	index_rest(w, item, &rest);
+	locks_clear(w);
+	lock_indexed(w);
+	locks_take(w);
+	st = commit_begin(w, err);
+	if (st == DORIS_OK && w->index.failed)
+		st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
+	if (st == DORIS_OK)
+		st = end_rows(w, item, &pass, err);
+	if (st == DORIS_OK && rest.len < w->index.len)
+	{
+		bool gone = rest.len == 0;
+
+		st = index_replace(w, item->txn, at, (uint32_t) *last, &rest, err);
+		*last -= gone;
+	}
+	buf_free(&rest);
+	if (st != DORIS_OK)
+	{
+		commit_abandon(w);
+		return st;
+	}
+	st = commit_end(w, true, &number, err);
+	if (st != DORIS_OK)
+		return st;
 	node_count(n, COUNT_ROWS_FINISHED, pass.found);
+	if (*last < 0)
+		atomic_fetch_sub(&n->staged, 1);
 	commit_need(w, number);
 	return DORIS_OK;
 }
 
+/* May the abort go on? Drops are fenced (rule close). */
+static DorisStatus abort_fence(Worker *w, uint64_t epoch, const FinishItem *item, bool *stale,
+							   DorisError *err)
+{
+	Node *n = w->node;
+	DorisStatus st = epoch_admit(n, epoch, err);
+
+	*stale = false;
+	for (uint32_t i = 0; st == DORIS_OK && i < item->nvnodes; i++)
+	{
+		uint32_t v = item->vnodes[i];
+
+		if (epoch_stale(n, epoch, v) || (n->placement->place[v] & PLACE_TARGET) == 0)
+			*stale = true;
+	}
+	return st;
+}
+
+/* One step of the item, under the epoch lock and the transaction's. step counts them from 0. */
+static DorisStatus abort_step(Worker *w, uint64_t epoch, const FinishItem *item, uint32_t step,
+							  uint32_t *left, int64_t *last, FinishResult *out, DorisError *err)
+{
+	bool stale;
+	DorisStatus st = abort_fence(w, epoch, item, &stale, err);
+
+	if (st != DORIS_OK || stale)
+	{
+		*out = FINISH_STALE;
+		*left = 0;
+		return st;
+	}
+	if (step == 0)
+	{
+		st = abort_refuse(w, item, left, out, err);
+		*last = (int64_t) *left - 1;
+		if (*out != FINISHED)
+			*left = 0;
+		return st;
+	}
+	(*left)--;
+	return abort_entry(w, item, *left, last, err);
+}
+
+/*
+ * Takes the epoch lock itself, for one step at a time: a big transaction takes seconds to end, and neither a new
+ * topology nor a heartbeat may wait for all of it.
+ */
 DorisStatus finish_execute(Worker *w, uint64_t epoch, const FinishItem *item, FinishResult *out,
 						   DorisError *err)
 {
 	Node *n = w->node;
 	pthread_mutex_t *txn_lock = txn_lock_of(n, item->txn);
-	DorisStatus st;
+	Pass pass = {0};
+	uint32_t left = 0;
+	int64_t last = -1;
+	bool done = false;
+	DorisStatus st = DORIS_OK;
 
 	*out = FINISHED;
-	if (atomic_load(&n->disk_starved))
-		return background_disk_full(n, err);
-	if (!item->commit)
+	if (!item->commit && item->nvnodes == 0)
+		return doris_error(err, DORIS_BAD_MESSAGE, "finish: an abort names no vnodes");
+	st = disk_take_end(n, err);
+	for (uint32_t step = 0; st == DORIS_OK && !done; step++)
 	{
-		/* drops are fenced (rule close) */
-		st = epoch_admit(n, epoch, err);
-		if (st != DORIS_OK)
-			return st;
-		if (item->nvnodes == 0)
-			return doris_error(err, DORIS_BAD_MESSAGE, "finish: an abort names no vnodes");
-		for (uint32_t i = 0; i < item->nvnodes; i++)
+		(void) pthread_rwlock_rdlock(&n->epoch_lock);
+		(void) pthread_mutex_lock(txn_lock);
+		if (item->commit)
+			st = commit_step(w, item, &pass, &done, err);
+		else
 		{
-			uint32_t v = item->vnodes[i];
-
-			if (epoch_stale(n, epoch, v) || (n->placement->place[v] & PLACE_TARGET) == 0)
-			{
-				*out = FINISH_STALE;
-				return DORIS_OK;
-			}
+			st = abort_step(w, epoch, item, step, &left, &last, out, err);
+			done = left == 0;
 		}
+		(void) pthread_mutex_unlock(txn_lock);
+		(void) pthread_rwlock_unlock(&n->epoch_lock);
 	}
-	(void) pthread_mutex_lock(txn_lock);
-	st = item->commit ? finish_commit(w, item, err) : finish_abort(w, item, out, err);
-	(void) pthread_mutex_unlock(txn_lock);
+	if (st == DORIS_OK && item->commit)
+		node_count(n, COUNT_ROWS_FINISHED, pass.found);
 	return st;
 }
 
@@ -378,9 +465,9 @@ static DorisStatus outcome_locked(Worker *w, const OutcomeRequest *m, OutcomeRes
 		*out = OUTCOME_NOT_HELD;
 	else
 	{
-		if (atomic_load(&n->disk_starved))
-			return background_disk_full(n, err);
-		st = commit_begin(w, err);
+		st = disk_take_end(n, err);
+		if (st == DORIS_OK)
+			st = commit_begin(w, err);
 		if (st == DORIS_OK)
 			st = memory_put_refused(w, m->txn, m->vnode, atomic_load(&n->epoch), err);
 		if (st == DORIS_OK)

@@ -70,6 +70,7 @@ static void init_locks(Node *n)
 	(void) pthread_mutex_init(&n->flush_lock, NULL);
 	(void) pthread_mutex_init(&n->tables_lock, NULL);
 	(void) pthread_mutex_init(&n->ns_lock, NULL);
+	(void) pthread_mutex_init(&n->disk_lock, NULL);
 	for (int i = 0; i < NODE_VNODE_LOCKS; i++)
 		(void) pthread_mutex_init(&n->vnode_locks[i], NULL);
 	for (int i = 0; i < NODE_TXN_LOCKS; i++)
@@ -179,7 +180,7 @@ static DorisStatus load_state(Worker *w, DorisError *err)
 	if (st == DORIS_OK)
 	{
 		atomic_store(&n->staged, staged);
-		background_watch(w);
+		background_watch_clock(w);
 		st = commit_flush_all(w, err);
 	}
 	return st;
@@ -206,6 +207,8 @@ DorisStatus node_open(Node *n, const Config *config, const StoreDriver *driver, 
 	st = keys_load(config->key_file, &n->keys, err);
 	if (st == DORIS_OK && driver == &store_wiredtiger)
 		st = lock_home(n, err);
+	if (st == DORIS_OK)
+		disk_open(n);
 	if (st == DORIS_OK)
 		st = open_store(n, err);
 	if (st != DORIS_OK)

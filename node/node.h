@@ -166,6 +166,9 @@ typedef struct Node
 	_Atomic uint64_t disk_free;
 	atomic_bool disk_full;	  /* below the reserve: new writes are refused */
 	atomic_bool disk_starved; /* below half of it: finishing is refused too */
+	_Atomic uint64_t written; /* bytes taken since the last look at the disk */
+	pthread_mutex_t disk_lock;
+	bool ballast; /* half of the reserve is held by a file; guarded by disk_lock */
 
 	_Atomic uint64_t counters[COUNT_LAST];
 } Node;
@@ -377,6 +380,14 @@ extern DORIS_MUST_CHECK DorisStatus digest_execute(Worker *w, uint64_t epoch,
 												   DorisError *err);
 extern void stats_execute(Node *n, DorisBuf *reply);
 
+/* ---- disk.c: free space ---- */
+extern void disk_open(Node *n); /* before the store is opened */
+extern void disk_watch(Node *n);
+/* May this many bytes of rows be written? Else DISK_FULL, naming node and path. */
+extern DORIS_MUST_CHECK DorisStatus disk_take(Node *n, uint64_t bytes, DorisError *err);
+/* May what is staged be ended? There is room kept for that. */
+extern DORIS_MUST_CHECK DorisStatus disk_take_end(Node *n, DorisError *err);
+
 /* ---- control.c: what admins ask ---- */
 extern DORIS_MUST_CHECK DorisStatus control_heartbeat(Worker *w, const Heartbeat *m,
 													  NodeReport *out, DorisError *err);
@@ -392,10 +403,8 @@ extern void serve_join(Node *n, Worker *workers);
 /* ---- greet.c, background.c: threads ---- */
 extern DORIS_MUST_CHECK DorisStatus greet_start(Node *n, pthread_t *thread, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus background_start(Node *n, pthread_t *thread, DorisError *err);
-/* "no space left", naming node and path. Fills err, returns DISK_FULL. */
-extern DorisStatus background_disk_full(const Node *n, DorisError *err);
-/* One look at the disk and the clock; each second, and once at start. */
-extern void background_watch(Worker *w);
+/* One look at the clock; each second, and once at start. */
+extern void background_watch_clock(Worker *w);
 /* One bounded round of purging; tests call it directly. */
 extern DORIS_MUST_CHECK DorisStatus background_purge(Worker *w, DorisError *err);
 

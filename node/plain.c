@@ -124,14 +124,18 @@ DorisStatus plain_execute(Worker *w, uint64_t epoch, const ApplyRequest *m, Appl
 	Node *n = w->node;
 	uint32_t applied = 0;
 	uint64_t number;
+	uint64_t bytes = 0;
 	DorisStatus st;
 
 	memset(out, 0, sizeof(*out));
 	st = check_request(w, epoch, m, err);
 	if (st != DORIS_OK)
 		return st;
-	if (atomic_load(&n->disk_full))
-		return background_disk_full(n, err);
+	for (uint32_t i = 0; i < m->nrows; i++)
+		bytes += m->rows[i].at.key.len + m->rows[i].value.len;
+	st = disk_take(n, bytes, err);
+	if (st != DORIS_OK)
+		return st;
 	locks_take(w);
 	st = commit_begin(w, err);
 	for (uint32_t i = 0; st == DORIS_OK && i < m->nrows; i++)

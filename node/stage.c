@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MAX_CONFLICTS 64
+#define ROW_OVERHEAD 100 /* bytes stored with a staged row, about */
 
 typedef struct StageJob
 {
@@ -333,14 +334,18 @@ DorisStatus stage_execute(Worker *w, uint64_t epoch, const StageRequest *m, Stag
 	Node *n = w->node;
 	StageJob j = {.w = w, .m = m, .out = out};
 	pthread_mutex_t *txn_lock;
+	uint64_t bytes = 0;
 	DorisStatus st;
 
 	memset(out, 0, sizeof(*out));
 	st = check_request(w, epoch, m, err);
 	if (st != DORIS_OK)
 		return st;
-	if (atomic_load(&n->disk_full))
-		return background_disk_full(n, err);
+	for (uint32_t i = 0; i < m->nrows; i++)
+		bytes += m->rows[i].at.key.len + m->rows[i].value.len + ROW_OVERHEAD;
+	st = disk_take(n, bytes, err);
+	if (st != DORIS_OK)
+		return st;
 	j.now_ms = clock_wall_ms();
 	j.ahead =
 		clock_ms_of(m->version.clock) > clock_ms_of(clock_next(&n->clock)) + DORIS_CLOCK_AHEAD_MS;
