@@ -14,6 +14,7 @@
 #include "client.h"
 
 #define CONNECT_SLICE_MS 1000 /* hosts that answered nothing useful are asked again after this */
+#define CONNECT_OTHERS_MS 10  /* after the first host's answer, for the others' */
 #define REFRESH_SLICE_MS 400
 #define MOVED_PAUSE_MS 20
 
@@ -357,7 +358,7 @@ static DorisStatus hosts_take(DorisClient *c, const char *hosts, DorisError *err
 	return st;
 }
 
-/* Asks all hosts at once; the first topology will do. */
+/* Asks all hosts at once; the newest topology of those that answer soon. */
 static DorisStatus hosts_ask(DorisClient *c, uint64_t until, DorisError *last)
 {
 	Call *calls = calloc(c->nhosts, sizeof(*calls));
@@ -382,7 +383,7 @@ static DorisStatus hosts_ask(DorisClient *c, uint64_t until, DorisError *last)
 			call_start(c, &calls[n], p, MSG_TOPOLOGY_GET, NULL, until);
 			n++;
 		}
-	while (c->topo == NULL)
+	for (;;)
 	{
 		uint32_t open = 0;
 		DorisError err;
@@ -391,15 +392,18 @@ static DorisStatus hosts_ask(DorisClient *c, uint64_t until, DorisError *last)
 			open += waiting[i] != NULL;
 		if (open == 0)
 			break;
+		/* with one topology at hand, the others have a moment to show a newer one */
+		if (c->topo != NULL && until > clock_mono_ms() + CONNECT_OTHERS_MS)
+			until = clock_mono_ms() + CONNECT_OTHERS_MS;
 		st = calls_wait(c, waiting, (int) n, false, until, &err);
-		if (st == DORIS_TIMEOUT && last->code != DORIS_OK)
+		if (st == DORIS_TIMEOUT && (last->code != DORIS_OK || c->topo != NULL))
 			break;
 		if (st != DORIS_OK)
 		{
 			*last = err;
 			break;
 		}
-		for (i = 0; i < n && c->topo == NULL; i++)
+		for (i = 0; i < n; i++)
 		{
 			if (waiting[i] == NULL || waiting[i]->state != CALL_DONE)
 				continue;

@@ -16,7 +16,17 @@
 #define WAIT_FIRST_MS 2
 #define WAIT_MAX_MS 50
 #define BEYOND_EXPIRY_MS 1000 /* how much longer than the other's deadline we wait */
+#define LAST_ASK_MS 200		  /* a question asked at the deadline may still take so long */
 #define MAX_REPAIRS 3		  /* of one message */
+
+/* How long one question about a rival may take. */
+static uint64_t ask_until(const Txn *x)
+{
+	uint64_t now = clock_mono_ms();
+	uint64_t until = x->until > now + LAST_ASK_MS ? x->until : now + LAST_ASK_MS;
+
+	return until < now + CLIENT_READ_SLICE_MS ? until : now + CLIENT_READ_SLICE_MS;
+}
 
 static const char *ns_name(Txn *x, uint32_t ns)
 {
@@ -59,13 +69,12 @@ static StageVerdict staged_in_way(Txn *x, StageTarget *t, const StageRow *row, c
 {
 	DorisClient *c = x->c;
 	DorisError why;
-	uint64_t slice = clock_mono_ms() + CLIENT_READ_SLICE_MS;
 	Outcome o;
 	StageVerdict v;
 
 	why.code = DORIS_OK;
 	clock_observe(&c->clock, s->version.clock);
-	o = meet_writer(c, s, &row->at, t->node, slice < x->until ? slice : x->until, &why);
+	o = meet_writer(c, s, &row->at, t->node, ask_until(x), &why);
 	if (c->cancelled)
 	{
 		*err = why;
@@ -126,13 +135,11 @@ static StageVerdict base_in_way(Txn *x, StageTarget *t, const StageRow *row,
 	bool repaired = false;
 	DorisError why;
 	DorisStatus st = DORIS_OK;
-	uint64_t slice = clock_mono_ms() + CLIENT_READ_SLICE_MS;
 
 	clock_observe(&x->c->clock, conflict->stored.clock);
 	newest = conflict->stored;
 	if (t->repairs++ < MAX_REPAIRS)
-		st = repair_row(x->c, x->topo, row->at, &newest, &present, &repaired,
-						slice < x->until ? slice : x->until, &why);
+		st = repair_row(x->c, x->topo, row->at, &newest, &present, &repaired, ask_until(x), &why);
 	if (st == DORIS_CANCELLED)
 	{
 		*err = why;
@@ -216,15 +223,13 @@ StageVerdict txn_await_rival(Txn *x, DorisError *err)
 	for (;;)
 	{
 		DorisError why;
-		uint64_t slice = clock_mono_ms() + CLIENT_READ_SLICE_MS;
 		Outcome o;
 		StageVerdict v;
 
 		why.code = DORIS_OK;
 		/* the node's clock goes on as ours does */
 		x->rival.now_ms = met_ms + (clock_mono_ms() - began);
-		o = meet_writer(c, &x->rival, &x->rival_at, x->rival_node,
-						slice < x->until ? slice : x->until, &why);
+		o = meet_writer(c, &x->rival, &x->rival_at, x->rival_node, ask_until(x), &why);
 		if (c->cancelled)
 		{
 			*err = why;
