@@ -135,6 +135,12 @@ typedef enum Counter
 
 typedef struct Heart Heart;
 
+typedef struct KnownHash
+{
+	uint64_t epoch; /* 0: none */
+	uint8_t hash[DORIS_HASH_SIZE];
+} KnownHash;
+
 typedef struct Admin
 {
 	AdminOptions options;
@@ -143,10 +149,12 @@ typedef struct Admin
 	uint64_t started; /* clock_mono_ms */
 	Listener *listener;
 
-	pthread_mutex_t lock;					/* the three below */
+	pthread_mutex_t lock;					/* the four below */
 	Topology *topology;						/* the newest known, or NULL; only ever a newer one */
 	char leader_address[DORIS_ADDRESS_MAX]; /* of the admin that leads, as the schema said last */
 	uint8_t cluster[DORIS_UUID_SIZE];		/* zero until known */
+	KnownHash
+		hashes[ADMIN_KEPT_TOPOLOGIES]; /* of the latest epochs, by epoch modulo their number */
 
 	_Atomic uint64_t term; /* mine; 0: never led */
 	atomic_bool leader;	   /* I lead (perhaps without database just now) */
@@ -178,6 +186,9 @@ extern Topology *admin_topology(Admin *a); /* a reference, or NULL */
 /* Takes the reference when it is newer than what there is; else drops it and returns false. */
 extern bool admin_set_topology(Admin *a, Topology *t);
 extern uint64_t admin_epoch(Admin *a);
+/* Remembers that this epoch, of those published lately, has this hash; and is there another one known for it? */
+extern void admin_keep_hash(Admin *a, uint64_t epoch, const uint8_t hash[DORIS_HASH_SIZE]);
+extern bool admin_hash_differs(Admin *a, uint64_t epoch, const uint8_t hash[DORIS_HASH_SIZE]);
 /* Queues a job, taking it over: TOPOLOGY and ALARM first, the rest in order. Requests beyond ADMIN_MAX_JOBS are refused with LIMIT and freed. */
 extern void job_post(Admin *a, Job *job);
 extern Job *job_new(JobKind kind);		  /* NULL: no memory */

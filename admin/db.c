@@ -176,6 +176,13 @@ static DorisStatus lost(Db *db, DorisError *err, const char *why)
 	return err->code;
 }
 
+/* What the server says without being asked goes to our log. */
+static void take_notice(void *arg, const char *message)
+{
+	(void) arg;
+	log_write(LOG_DEBUG, "database: %.*s", (int) strcspn(message, "\n"), message);
+}
+
 DorisStatus db_connect(Db *db, const char *conninfo, DorisError *err)
 {
 	static const char *const names[] = {
@@ -204,6 +211,7 @@ DorisStatus db_connect(Db *db, const char *conninfo, DorisError *err)
 			 "('lock_timeout', '%d'), ('idle_session_timeout', '%d'), "
 			 "('idle_in_transaction_session_timeout', '%d')) s(n, v)",
 			 ADMIN_DB_LIMIT_MS, ADMIN_DB_LIMIT_MS, ADMIN_DB_IDLE_MS, ADMIN_DB_IDLE_MS);
+	(void) PQsetNoticeProcessor(db->conn, take_notice, NULL);
 	if (PQsetClientEncoding(db->conn, "UTF8") != 0)
 	{
 		(void) pq_error(err, DORIS_UNREACHABLE, "cannot use UTF-8 with the admin database",

@@ -82,7 +82,8 @@ static void welcome(Lead *l, Job *job, uint32_t node)
 	DorisBuf body;
 
 	memcpy(w.cluster, l->cluster.id, DORIS_UUID_SIZE);
-	if (l->stored != NULL)
+	/* A node that has a topology gets ours after a heartbeat has shown that its own is of the same history. */
+	if (l->stored != NULL && job->hello.epoch == 0)
 		w.topology = (DorisBytes){l->stored->encoded, l->stored->encoded_len};
 	buf_init(&body);
 	reply_put_ok(&body);

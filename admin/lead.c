@@ -154,6 +154,8 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 	topology_unref(l->stored);
 	l->stored = stored;
 	if (status == DORIS_OK)
+		status = schema_hashes(&l->db, a, err);
+	if (status == DORIS_OK)
 		status = check_history(l, mine, err);
 	if (mine != NULL && mine->term > floor)
 		floor = mine->term;

@@ -76,15 +76,14 @@ static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
 					  h->admin->options.heartbeat_ms, err);
 }
 
-/* Rule *publish*: two histories of one epoch stop everything. */
+/* Rule *publish*: two histories of one epoch, the newest or one before it, stop everything. */
 static void compare_epochs(Heart *h, Pulse *p, const NodeReport *r)
 {
 	Admin *a = h->admin;
 
 	if (r->epoch > h->topology->epoch && h->ask_next[0] == '\0')
 		snprintf(h->ask_next, sizeof(h->ask_next), "%s", p->node.address);
-	if (r->epoch == h->topology->epoch &&
-		memcmp(r->hash, h->topology->hash, DORIS_HASH_SIZE) != 0 && !p->alarmed)
+	if (!p->alarmed && admin_hash_differs(a, r->epoch, r->hash))
 	{
 		Job *job = job_new(JOB_ALARM);
 
@@ -347,8 +346,8 @@ static void step_put(Heart *h, Pulse *p, uint64_t now)
 
 	if (p->put.state == CALL_IDLE)
 	{
-		if (!p->heard || p->epoch >= h->topology->epoch || now < p->next_put ||
-			(p->node.condition == NODE_DOWN && p->good == 0))
+		if (!p->heard || p->epoch >= h->topology->epoch || now < p->next_put || p->alarmed ||
+			atomic_load(&a->halted) || (p->node.condition == NODE_DOWN && p->good == 0))
 			return;
 		p->putting = h->topology->epoch;
 		p->next_put = now + (uint64_t) a->options.heartbeat_ms;

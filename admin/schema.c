@@ -141,6 +141,28 @@ DorisStatus schema_topology(Db *db, const DorisKeys *keys, uint64_t above, Topol
 	return status;
 }
 
+DorisStatus schema_hashes(Db *db, Admin *a, DorisError *err)
+{
+	PGresult *r;
+	DorisStatus status =
+		db_query(db, "SELECT int8send(epoch), hash FROM doris.topologies", NULL, true, &r, err);
+
+	if (status != DORIS_OK)
+		return status;
+	for (int i = 0; i < PQntuples(r); i++)
+	{
+		const uint8_t *e = (const uint8_t *) PQgetvalue(r, i, 0);
+		uint64_t epoch = 0;
+
+		for (int j = 0; j < 8; j++)
+			epoch = epoch << 8 | e[j];
+		if (PQgetlength(r, i, 1) == DORIS_HASH_SIZE)
+			admin_keep_hash(a, epoch, (const uint8_t *) PQgetvalue(r, i, 1));
+	}
+	PQclear(r);
+	return DORIS_OK;
+}
+
 DorisStatus schema_lock(Db *db, bool *got, DorisError *err)
 {
 	PGresult *r;

@@ -18,6 +18,8 @@ extern DORIS_MUST_CHECK DorisStatus schema_node(Db *db, const char *name, NodeRo
 /* The newest topology above the epoch, checked; *out NULL: none. */
 extern DORIS_MUST_CHECK DorisStatus schema_topology(Db *db, const DorisKeys *keys, uint64_t above,
 													Topology **out, DorisError *err);
+/* Hands the hashes of the kept topologies to admin_keep_hash. */
+extern DORIS_MUST_CHECK DorisStatus schema_hashes(Db *db, Admin *a, DorisError *err);
 /* Tries the leader's lock, which the connection holds from then on. */
 extern DORIS_MUST_CHECK DorisStatus schema_lock(Db *db, bool *got, DorisError *err);
 /* Holding the lock: begins a term above all before, and above floor. */

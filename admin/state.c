@@ -66,11 +66,36 @@ uint64_t admin_epoch(Admin *a)
 	return epoch;
 }
 
+void admin_keep_hash(Admin *a, uint64_t epoch, const uint8_t hash[DORIS_HASH_SIZE])
+{
+	KnownHash *slot = &a->hashes[epoch % ADMIN_KEPT_TOPOLOGIES];
+
+	pthread_mutex_lock(&a->lock);
+	if (epoch >= slot->epoch)
+	{
+		slot->epoch = epoch;
+		memcpy(slot->hash, hash, DORIS_HASH_SIZE);
+	}
+	pthread_mutex_unlock(&a->lock);
+}
+
+bool admin_hash_differs(Admin *a, uint64_t epoch, const uint8_t hash[DORIS_HASH_SIZE])
+{
+	const KnownHash *slot = &a->hashes[epoch % ADMIN_KEPT_TOPOLOGIES];
+	bool differs;
+
+	pthread_mutex_lock(&a->lock);
+	differs = epoch > 0 && slot->epoch == epoch && memcmp(slot->hash, hash, DORIS_HASH_SIZE) != 0;
+	pthread_mutex_unlock(&a->lock);
+	return differs;
+}
+
 bool admin_set_topology(Admin *a, Topology *t)
 {
 	Topology *drop = t;
 	bool newer;
 
+	admin_keep_hash(a, t->epoch, t->hash);
 	pthread_mutex_lock(&a->lock);
 	newer = a->topology == NULL || t->epoch > a->topology->epoch; /* I3: never back */
 	if (newer)
