@@ -18,11 +18,6 @@
 #define REFRESH_SLICE_MS 400
 #define MOVED_PAUSE_MS 20
 
-DorisStatus client_no_memory(DorisError *err)
-{
-	return doris_error(err, DORIS_NO_MEMORY, "out of memory in the client library");
-}
-
 bool status_is_moved(DorisStatus st)
 {
 	return st == DORIS_STALE_EPOCH || st == DORIS_NOT_OWNER || st == DORIS_NO_NAMESPACE ||

@@ -203,7 +203,10 @@ extern bool status_is_moved(DorisStatus st); /* STALE_EPOCH, NOT_OWNER, NO_NAMES
 extern ReportVerdict client_report(DorisClient *c, uint32_t node, const char *what, uint64_t until);
 extern DorisVersion client_version(DorisClient *c);
 extern DorisTxnId client_txnid(DorisClient *c);
-extern DorisStatus client_no_memory(DorisError *err);
+static inline DorisStatus client_no_memory(DorisError *err)
+{
+	return doris_error(err, DORIS_NO_MEMORY, "out of memory in the client library");
+}
 /* "key \x0102ff of namespace orders": for messages. Static buffers, four in turn. */
 extern const char *key_text(DorisBytes key);
 extern const char *txn_text(DorisTxnId id);

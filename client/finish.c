@@ -8,6 +8,7 @@
  *
  * Items that say abort are only ever queued for transactions that can never commit, in any epoch.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,7 @@ static void work_again(DorisClient *c, Peer *p)
 {
 	FinishWork *w = p->work;
 
+	assert(w != NULL);
 	if (++w->tries >= CLIENT_TRIES)
 	{
 		work_drop(c, p, false);
