@@ -106,7 +106,7 @@ static DorisBytes read_constant(FilterReader *r, Filter *f)
 		r->c.bad = true;
 	if (r->c.bad)
 		return v;
-	if (r->nconstants == r->cap)
+	if (f->constants == NULL || r->nconstants == r->cap)
 	{
 		uint32_t cap = r->cap > 0 ? r->cap * 2 : 16;
 		DorisBytes *grown = realloc(f->constants, cap * sizeof(DorisBytes));
@@ -366,7 +366,7 @@ static bool judge_column(const Filter *f, const FilterStep *step, DorisBytes key
 
 bool filter_pass(const Filter *f, const NsDef *def, DorisBytes key, DorisBytes value)
 {
-	Truth stack[DORIS_FILTER_MAX_DEPTH + 1];
+	Truth stack[DORIS_FILTER_MAX_DEPTH + 1] = {IS_FALSE};
 	int depth = 0;
 
 	(void) def;
