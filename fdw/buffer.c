@@ -19,6 +19,12 @@
 #define SLOT_EMPTY 0
 #define SLOT_GONE UINT32_MAX
 
+typedef struct Slot
+{
+	uint32 state; /* the newest state of a key: index + 1; SLOT_EMPTY, SLOT_GONE */
+	uint32 tag;	  /* upper half of the hash: most misses end here, without a look at the state */
+} Slot;
+
 typedef struct WriteState
 {
 	uint64 hash;
@@ -49,7 +55,7 @@ struct WriteBuffer
 	uint32 nstates;
 	uint32 nchunks;
 	uint32 chunks_cap;
-	uint32 *slots; /* newest state of a key: index + 1; SLOT_EMPTY, SLOT_GONE */
+	Slot *slots;
 	uint32 nslots; /* a power of two */
 	uint32 used;   /* slots that are not SLOT_EMPTY */
 };
@@ -192,43 +198,45 @@ static uint64 key_hash(DorisBytes key)
 }
 
 /* The slot of the key's newest state, or NULL. */
-static uint32 *slot_find(WriteBuffer *b, DorisBytes key, uint64 hash)
+static Slot *slot_find(WriteBuffer *b, DorisBytes key, uint64 hash)
 {
 	if (b->nslots == 0)
 		return NULL;
 	for (uint32 i = (uint32) hash & (b->nslots - 1);; i = (i + 1) & (b->nslots - 1))
 	{
+		Slot *slot = &b->slots[i];
 		const WriteState *s;
 		BufferedRow row;
 
-		if (b->slots[i] == SLOT_EMPTY)
+		if (slot->state == SLOT_EMPTY)
 			return NULL;
-		if (b->slots[i] == SLOT_GONE)
+		if (slot->tag != (uint32) (hash >> 32) || slot->state == SLOT_GONE)
 			continue;
-		s = state_at(b, b->slots[i] - 1);
+		s = state_at(b, slot->state - 1);
 		if (s->hash != hash)
 			continue;
 		view_of(b, s, &row);
 		if (row.key.len == key.len && memcmp(row.key.data, key.data, key.len) == 0)
-			return &b->slots[i];
+			return slot;
 	}
 }
 
 /* The slot that leads to state i, whose key is not read for it. */
-static uint32 *slot_of(WriteBuffer *b, uint32 state)
+static Slot *slot_of(WriteBuffer *b, uint32 state)
 {
-	for (uint32 i = (uint32) state_at(b, state)->hash & (b->nslots - 1);;
-		 i = (i + 1) & (b->nslots - 1))
+	uint64 hash = state_at(b, state)->hash;
+
+	for (uint32 i = (uint32) hash & (b->nslots - 1);; i = (i + 1) & (b->nslots - 1))
 	{
-		if (b->slots[i] == SLOT_GONE)
-			continue;
-		if (b->slots[i] == SLOT_EMPTY)
+		Slot *slot = &b->slots[i];
+
+		if (slot->state == SLOT_EMPTY)
 			elog(ERROR, "row %u of a write buffer is not in its hash table", state);
-		if (state_at(b, b->slots[i] - 1)->hash != state_at(b, state)->hash)
+		if (slot->tag != (uint32) (hash >> 32) || slot->state == SLOT_GONE)
 			continue;
-		for (uint32 s = b->slots[i]; s != 0; s = state_at(b, s - 1)->prev)
+		for (uint32 s = slot->state; s != 0; s = state_at(b, s - 1)->prev)
 			if (s - 1 == state)
-				return &b->slots[i];
+				return slot;
 	}
 }
 
@@ -236,22 +244,22 @@ static void slots_grow(WriteBuffer *b)
 {
 	uint32 live = 0;
 	uint32 n = 1024;
-	uint32 *slots;
+	Slot *slots;
 
 	for (uint32 i = 0; i < b->nslots; i++)
-		live += b->slots[i] != SLOT_EMPTY && b->slots[i] != SLOT_GONE;
+		live += b->slots[i].state != SLOT_EMPTY && b->slots[i].state != SLOT_GONE;
 	while (n / 2 < live + 1)
 		n *= 2;
-	slots = MemoryContextAllocExtended(writes.context, (Size) n * sizeof(uint32),
+	slots = MemoryContextAllocExtended(writes.context, (Size) n * sizeof(Slot),
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (uint32 i = 0; i < b->nslots; i++)
 	{
 		uint32 at;
 
-		if (b->slots[i] == SLOT_EMPTY || b->slots[i] == SLOT_GONE)
+		if (b->slots[i].state == SLOT_EMPTY || b->slots[i].state == SLOT_GONE)
 			continue;
-		at = (uint32) state_at(b, b->slots[i] - 1)->hash & (n - 1);
-		while (slots[at] != SLOT_EMPTY)
+		at = (uint32) state_at(b, b->slots[i].state - 1)->hash & (n - 1);
+		while (slots[at].state != SLOT_EMPTY)
 			at = (at + 1) & (n - 1);
 		slots[at] = b->slots[i];
 	}
@@ -288,9 +296,9 @@ static uint32 state_add(WriteBuffer *b)
 
 bool buffer_lookup(WriteBuffer *b, DorisBytes key, CommandId before, BufferedRow *out)
 {
-	uint32 *slot = slot_find(b, key, key_hash(key));
+	Slot *slot = slot_find(b, key, key_hash(key));
 
-	for (uint32 s = slot ? *slot : 0; s != 0; s = state_at(b, s - 1)->prev)
+	for (uint32 s = slot ? slot->state : 0; s != 0; s = state_at(b, s - 1)->prev)
 	{
 		const WriteState *state = state_at(b, s - 1);
 
@@ -314,7 +322,7 @@ bool buffer_next(WriteBuffer *b, uint32 *pos, CommandId before, BufferedRow *out
 			continue;
 		if (state->superseded)
 		{
-			uint32 s = *slot_of(b, i);
+			uint32 s = slot_of(b, i)->state;
 
 			while (state_at(b, s - 1)->cid >= before)
 				s = state_at(b, s - 1)->prev;
@@ -330,7 +338,7 @@ bool buffer_next(WriteBuffer *b, uint32 *pos, CommandId before, BufferedRow *out
 void buffer_put(WriteBuffer *b, const BufferedRow *row, SubTransactionId subid)
 {
 	uint64 hash = key_hash(row->key);
-	uint32 *slot;
+	Slot *slot;
 	RecordHead head = {.base = row->base,
 					   .key_len = (uint32) row->key.len,
 					   .route_len = (uint32) row->route_len,
@@ -348,7 +356,7 @@ void buffer_put(WriteBuffer *b, const BufferedRow *row, SubTransactionId subid)
 	{
 		BufferedRow first;
 
-		state = state_at(b, *slot - 1);
+		state = state_at(b, slot->state - 1);
 		view_of(b, state, &first);
 		head.base = first.base;
 		head.was_absent = first.was_absent;
@@ -370,19 +378,20 @@ void buffer_put(WriteBuffer *b, const BufferedRow *row, SubTransactionId subid)
 		fresh->superseded = false;
 		if (slot != NULL)
 		{
-			fresh->prev = *slot;
+			fresh->prev = slot->state;
 			state->superseded = true;
 		}
 		else
 		{
 			uint32 at = (uint32) hash & (b->nslots - 1);
 
-			while (b->slots[at] != SLOT_EMPTY)
+			while (b->slots[at].state != SLOT_EMPTY)
 				at = (at + 1) & (b->nslots - 1);
 			slot = &b->slots[at];
+			slot->tag = (uint32) (hash >> 32);
 			b->used++;
 		}
-		*slot = i + 1;
+		slot->state = i + 1;
 		state = fresh;
 		state->cid = row->cid;
 		state->subid = subid;
@@ -406,10 +415,10 @@ void buffer_undo(SubTransactionId subid)
 		while (b->nstates > 0 && state_at(b, b->nstates - 1)->subid >= subid)
 		{
 			WriteState *state = state_at(b, b->nstates - 1);
-			uint32 *slot = slot_of(b, b->nstates - 1);
+			Slot *slot = slot_of(b, b->nstates - 1);
 
-			Assert(*slot == b->nstates);
-			*slot = state->prev ? state->prev : SLOT_GONE;
+			Assert(slot->state == b->nstates);
+			slot->state = state->prev ? state->prev : SLOT_GONE;
 			if (state->prev)
 				state_at(b, state->prev - 1)->superseded = false;
 			b->nstates--;

@@ -147,7 +147,7 @@ extern DorisWork *scan_work(ForeignScanState *node, DorisClient **client);
  * and its states since. States carry the command that made them, so that a statement does not see its own writes, and the
  * subtransaction, so that savepoints undo.
  *
- * Memory: 40 to 50 bytes a row, beyond which keys and values spill to a temporary file when they exceed doris_fdw.write_buffer.
+ * Memory: 40 to 60 bytes a row, beyond which keys and values spill to a temporary file when they exceed doris_fdw.write_buffer.
  */
 typedef struct BufferedRow
 {
