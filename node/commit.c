@@ -54,11 +54,11 @@ void locks_release(Worker *w)
 	FOR_EACH_LOCK(w, i, (void) pthread_mutex_unlock(&n->vnode_locks[i]));
 }
 
-pthread_mutex_t *txn_lock_of(Node *n, DorisTxnId txn)
+TxnSlot *txn_slot(Node *n, DorisTxnId txn)
 {
 	uint64_t h = (txn.clock ^ ((uint64_t) txn.origin << 32) ^ txn.nonce) * 0x9E3779B97F4A7C15u;
 
-	return &n->txn_locks[(h >> 32) % NODE_TXN_LOCKS];
+	return &n->txns[(h >> 32) % NODE_TXN_LOCKS];
 }
 
 DorisStatus commit_begin(Worker *w, DorisError *err)

@@ -7,12 +7,13 @@
 
 #include <string.h>
 
-/* What a pass over a transaction's staged rows here came to. */
+/* What ending a transaction's staged rows here came to. */
 typedef struct Pass
 {
-	uint32_t entries; /* in STAGED */
-	uint32_t found;	  /* rows that hold its staged write */
-	bool decision;	  /* one of them waits for a decision row */
+	uint32_t entries; /* in STAGED when it began */
+	uint32_t found;	  /* rows that held its staged write */
+	bool decision;	  /* one of them waited for a decision row */
+	uint64_t number;  /* of the last commit */
 } Pass;
 
 static bool next_indexed(DorisCursor *c, uint32_t *vnode, DorisBytes *key)
@@ -34,10 +35,13 @@ static bool in_list(const uint32_t *vnodes, uint32_t n, uint32_t vnode)
 	return false;
 }
 
-/*
- * Ends the staged writes of w->index: all of them (commit), or those in the listed vnodes (abort). In the open
- * transaction.
- */
+/* Is the row to be ended: all of them (commit), or those in the listed vnodes (abort)? */
+static bool is_meant(const FinishItem *item, uint32_t vnode)
+{
+	return item->commit || in_list(item->vnodes, item->nvnodes, vnode);
+}
+
+/* Ends the staged writes of w->index, one message's, in the open transaction. */
 static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, DorisError *err)
 {
 	DorisCursor c = cursor_of(w->index.data, w->index.len);
@@ -54,7 +58,7 @@ static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, Doris
 
 		if (atomic_load(&w->node->tables[vnode]) != TABLE_READY)
 			continue; /* the copy has gone elsewhere */
-		if (!item->commit && !in_list(item->vnodes, item->nvnodes, vnode))
+		if (!is_meant(item, vnode))
 			continue;
 		st = rows_load(w, vnode, key, r, err);
 		if (st != DORIS_OK)
@@ -75,98 +79,185 @@ static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, Doris
 	return st;
 }
 
-static void lock_indexed(Worker *w)
+/*
+ * Takes the rows that were ended out of the index: the entry goes when nothing of it is left and it
+ * is the last one, so that the numbers keep without holes.
+ */
+static DorisStatus shrink_entry(Worker *w, const FinishItem *item, uint32_t entry, bool is_last,
+								bool *gone, DorisError *err)
+{
+	DorisCursor c = cursor_of(w->index.data, w->index.len);
+	DorisBuf rest;
+	DorisBytes bytes;
+	DorisStatus st;
+	uint32_t vnode;
+	DorisBytes key;
+
+	buf_init(&rest);
+	while (next_indexed(&c, &vnode, &key))
+	{
+		if (is_meant(item, vnode))
+			continue;
+		buf_put_u32(&rest, vnode);
+		buf_put_view(&rest, key);
+	}
+	bytes.data = rest.data;
+	bytes.len = rest.len;
+	*gone = rest.len == 0 && is_last;
+	if (rest.failed)
+		st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
+	else if (*gone)
+		st = index_del(w, item->txn, entry, err);
+	else
+		st = index_put(w, item->txn, entry, bytes, err);
+	buf_free(&rest);
+	return st;
+}
+
+static void lock_indexed(Worker *w, const FinishItem *item)
 {
 	DorisCursor c = cursor_of(w->index.data, w->index.len);
 	uint32_t vnode;
 	DorisBytes key;
 
+	locks_clear(w);
 	while (next_indexed(&c, &vnode, &key))
-		locks_add(w, vnode);
+	{
+		if (is_meant(item, vnode))
+			locks_add(w, vnode);
+	}
+	locks_take(w);
+}
+
+/* The locks under which one step is taken: no topology and no other request of the transaction in between. */
+static void enter(Node *n, TxnSlot *slot)
+{
+	(void) pthread_rwlock_rdlock(&n->epoch_lock);
+	(void) pthread_mutex_lock(&slot->lock);
+}
+
+static void leave(Node *n, TxnSlot *slot)
+{
+	(void) pthread_mutex_unlock(&slot->lock);
+	(void) pthread_rwlock_unlock(&n->epoch_lock);
+}
+
+/* Copies entry `entry` of the index into w->index. *there: it exists; *is_last: none is behind it. */
+static DorisStatus load_entry(Worker *w, DorisTxnId txn, uint32_t entry, bool *there, bool *is_last,
+							  DorisError *err)
+{
+	DorisBytes bytes;
+	DorisStatus st;
+
+	buf_reset(&w->index);
+	st = index_get(w, txn, entry + 1, &bytes, err);
+	*is_last = st == DORIS_NOT_FOUND;
+	if (st == DORIS_OK || st == DORIS_NOT_FOUND)
+		st = index_get(w, txn, entry, &bytes, err);
+	*there = st == DORIS_OK;
+	if (st == DORIS_OK)
+		buf_put_raw(&w->index, bytes.data, bytes.len);
+	if (w->index.failed)
+		return doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
 }
 
 /*
- * Ends the rows of one message of the transaction (`entry` of the index) as committed, in a store transaction of their own:
- * a big transaction in one piece would pin more than the cache holds, and keep its vnodes locked for seconds. first: also
- * remembers the outcome, which holds for the rest too.
+ * Ends the rows of one message (an entry of the index) in a store transaction of their own: a big transaction in
+ * one piece would pin more than the cache holds, and keep its vnodes locked for seconds. remember: also
+ * remembers the commit, which holds for the rest too. Between enter and leave.
  */
-static DorisStatus commit_entry(Worker *w, const FinishItem *item, uint32_t entry, bool first,
-								Pass *pass, uint64_t *number, DorisError *err)
+static DorisStatus end_entry(Worker *w, TxnSlot *slot, const FinishItem *item, uint32_t entry,
+							 bool remember, Pass *pass, DorisError *err)
 {
-	DorisBytes bytes;
-	DorisStatus st = DORIS_OK;
+	bool there;
+	bool is_last;
+	bool gone = false;
+	DorisStatus st = load_entry(w, item->txn, entry, &there, &is_last, err);
 
-	buf_reset(&w->index);
-	if (entry < pass->entries)
-	{
-		st = index_get(w, item->txn, entry, &bytes, err);
-		if (st == DORIS_OK)
-			buf_put_raw(&w->index, bytes.data, bytes.len);
-		if (st == DORIS_OK && w->index.failed)
-			st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
-		if (st != DORIS_OK)
-			return st;
-	}
-	locks_clear(w);
-	lock_indexed(w);
-	locks_take(w);
+	if (st != DORIS_OK || (!there && !remember))
+		return st; /* the same FINISH, sent twice, was here before */
+	slot->entries = 0;
+	lock_indexed(w, item);
 	st = commit_begin(w, err);
 	if (st == DORIS_OK)
 		st = end_rows(w, item, pass, err);
-	if (st == DORIS_OK && entry < pass->entries)
-		st = index_del(w, item->txn, entry, err);
-	if (st == DORIS_OK && first)
+	if (st == DORIS_OK && there)
+		st = shrink_entry(w, item, entry, is_last, &gone, err);
+	if (st == DORIS_OK && remember)
 		st = memory_put_committed(w, item->txn, err);
 	if (st != DORIS_OK)
 	{
 		commit_abandon(w);
 		return st;
 	}
-	/* no reader concludes anything from it that its staged write would not have told it as well */
-	return commit_end(w, false, number, err);
+	/*
+	 * Dropped: whoever looks must not build on it before it is on disk. Committed: no reader concludes anything
+	 * from it that the staged write would not have told it as well.
+	 */
+	st = commit_end(w, !item->commit, &pass->number, err);
+	if (st == DORIS_OK && gone && entry == 0)
+		atomic_fetch_sub(&w->node->staged, 1);
+	return st;
 }
 
-/*
- * One step of a commit: the rows of the last message. From the last on, so that what is left of the index after a
- * crash has no gap.
- */
-static DorisStatus commit_step(Worker *w, const FinishItem *item, Pass *pass, bool *done,
-							   DorisError *err)
+static DorisStatus count_entries(Worker *w, DorisTxnId txn, uint32_t *n, DorisError *err)
+{
+	DorisBytes bytes;
+	DorisStatus st;
+
+	*n = 0;
+	while ((st = index_get(w, txn, *n, &bytes, err)) == DORIS_OK)
+		(*n)++;
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
+/* Others must not wait for a big transaction to end: what can be answered is answered first. */
+static void let_others_go(Worker *w, const Pass *pass)
+{
+	if (pass->entries > 1 && w->hurry != NULL)
+		w->hurry(w);
+}
+
+static DorisStatus finish_commit(Worker *w, TxnSlot *slot, const FinishItem *item, DorisError *err)
 {
 	Node *n = w->node;
-	Remembered known;
-	DorisBytes bytes;
-	uint64_t number;
-	DorisStatus st = memory_load(w, item->txn, &known, err);
+	Pass pass = {0};
+	Remembered known = {0};
+	DorisStatus st;
 
-	pass->entries = 0;
-	while (st == DORIS_OK)
-	{
-		st = index_get(w, item->txn, pass->entries, &bytes, err);
-		pass->entries += st == DORIS_OK;
-	}
-	if (st != DORIS_NOT_FOUND)
-		return st;
-	*done = pass->entries <= 1;
-	if (known.committed && pass->entries == 0)
-	{
-		commit_need(w, atomic_load(&n->commits));
-		return DORIS_OK;
-	}
-	st = commit_entry(w, item, pass->entries > 0 ? pass->entries - 1 : 0, !known.committed, pass,
-					  &number, err);
+	enter(n, slot);
+	st = memory_load(w, item->txn, &known, err);
+	if (st == DORIS_OK)
+		st = count_entries(w, item->txn, &pass.entries, err);
+	/* from the last on, so that what is left of the index after a crash has no hole */
+	if (st == DORIS_OK && (!known.committed || pass.entries > 0))
+		st = end_entry(w, slot, item, pass.entries > 0 ? pass.entries - 1 : 0, true, &pass, err);
+	leave(n, slot);
 	if (st != DORIS_OK)
 		return st;
-	if (pass->entries == 1)
-		atomic_fetch_sub(&n->staged, 1);
+	let_others_go(w, &pass);
+	for (uint32_t left = pass.entries; st == DORIS_OK && left > 1; left--)
+	{
+		enter(n, slot);
+		st = end_entry(w, slot, item, left - 2, false, &pass, err);
+		leave(n, slot);
+	}
+	if (st != DORIS_OK)
+		return st;
+	node_count(n, COUNT_ROWS_FINISHED, pass.found);
 	/*
 	 * The decision row goes away after every target acknowledged: so that must be on disk. What waits
 	 * for no decision row is found out from its judges again, should a crash bring it back.
 	 */
-	if (*done && (pass->decision || pass->found == 0))
-		commit_need(w, number);
+	if (pass.decision)
+		commit_need(w, pass.number);
+	else if (pass.found == 0)
+		commit_need(w, atomic_load(&n->commits));
 	return DORIS_OK;
 }
+
+/* ---- abort ---- */
 
 /*
  * May a drop of a transaction begun before the horizon be told? Only where it is held or known as refused: elsewhere its
@@ -175,9 +266,12 @@ static DorisStatus commit_step(Worker *w, const FinishItem *item, Pass *pass, bo
 static DorisStatus drop_is_known(Worker *w, const FinishItem *item, bool some_refused, bool *out,
 								 DorisError *err)
 {
-	DorisStatus st = DORIS_OK;
+	uint32_t entries;
+	DorisStatus st;
 
 	*out = true;
+	buf_reset(&w->index);
+	st = index_gather(w, item->txn, &w->index, &entries, err);
 	for (uint32_t i = 0; st == DORIS_OK && *out && i < item->nvnodes; i++)
 	{
 		DorisCursor c = cursor_of(w->index.data, w->index.len);
@@ -194,221 +288,111 @@ static DorisStatus drop_is_known(Worker *w, const FinishItem *item, bool some_re
 	return st;
 }
 
-/*
- * An abort's first step: the refusals, on which everything else rests: from here on no message of the transaction
- * is accepted in these vnodes. *left: how many messages the index holds.
- */
-static DorisStatus abort_refuse(Worker *w, const FinishItem *item, uint32_t *left,
-								FinishResult *out, DorisError *err)
+/* Drops are fenced (rule close). With the epoch lock held for reading. */
+static DorisStatus check_fence(const Node *n, uint64_t epoch, const FinishItem *item, bool *stale,
+							   DorisError *err)
+{
+	DorisStatus st = epoch_admit(n, epoch, err);
+
+	*stale = false;
+	for (uint32_t i = 0; st == DORIS_OK && i < item->nvnodes && !*stale; i++)
+	{
+		uint32_t v = item->vnodes[i];
+
+		*stale = epoch_stale(n, epoch, v) || (n->placement->place[v] & PLACE_TARGET) == 0;
+	}
+	return st;
+}
+
+/* Notes the refusals, unless the outcome is known otherwise (*result says so, then *go is false). */
+static DorisStatus refuse_all(Worker *w, const FinishItem *item, FinishResult *result, bool *go,
+							  Pass *pass, DorisError *err)
 {
 	Node *n = w->node;
 	Remembered known;
 	bool is_known = true;
-	uint64_t number;
 	DorisStatus st;
 
-	*left = 0;
+	*go = false;
 	locks_clear(w);
 	for (uint32_t i = 0; i < item->nvnodes; i++)
 		locks_add(w, item->vnodes[i]);
 	locks_take(w);
-	buf_reset(&w->index);
 	st = memory_load(w, item->txn, &known, err);
-	if (st == DORIS_OK && !known.committed)
-		st = index_gather(w, item->txn, &w->index, left, err);
 	if (st == DORIS_OK && !known.committed &&
 		clock_ms_of(item->txn.clock) < atomic_load(&n->horizon_ms))
 		st = drop_is_known(w, item, known.some_refused, &is_known, err);
-	if (st != DORIS_OK || known.committed || !is_known)
-	{
-		commit_abandon(w);
-		*out = known.committed ? FINISH_COMMITTED : FINISH_STALE;
-		return st;
-	}
-	st = commit_begin(w, err);
-	for (uint32_t i = 0; st == DORIS_OK && i < item->nvnodes; i++)
+	if (st == DORIS_OK && known.committed)
+		*result = FINISH_COMMITTED;
+	else if (st == DORIS_OK && !is_known)
+		*result = FINISH_STALE;
+	else if (st == DORIS_OK)
+		*go = true;
+	if (*go)
+		st = commit_begin(w, err);
+	for (uint32_t i = 0; *go && st == DORIS_OK && i < item->nvnodes; i++)
 		st = memory_put_refused(w, item->txn, item->vnodes[i], atomic_load(&n->epoch), err);
-	if (st != DORIS_OK)
+	if (st != DORIS_OK || !*go)
 	{
 		commit_abandon(w);
 		return st;
 	}
-	st = commit_end(w, true, &number, err);
-	if (st == DORIS_OK)
-		commit_need(w, number);
-	return st;
-}
-
-/* What an index entry still lists after the rows in the item's vnodes were dropped. */
-static void index_rest(Worker *w, const FinishItem *item, DorisBuf *rest)
-{
-	DorisCursor c = cursor_of(w->index.data, w->index.len);
-	uint32_t vnode;
-	DorisBytes key;
-
-	while (next_indexed(&c, &vnode, &key))
-	{
-		if (in_list(item->vnodes, item->nvnodes, vnode))
-			continue;
-		buf_put_u32(rest, vnode);
-		buf_put_view(rest, key);
-	}
-}
-
-/* Writes what is left of entry `at`. An empty one goes away: the last entry takes its place, so that no gap is left. */
-static DorisStatus index_replace(Worker *w, DorisTxnId txn, uint32_t at, uint32_t last,
-								 DorisBuf *rest, DorisError *err)
-{
-	DorisStatus st = DORIS_OK;
-	DorisBytes bytes;
-
-	if (rest->len == 0 && at != last)
-	{
-		st = index_get(w, txn, last, &bytes, err);
-		if (st == DORIS_OK)
-			buf_put_raw(rest, bytes.data, bytes.len);
-		if (st == DORIS_OK)
-			st = index_del(w, txn, last, err);
-	}
-	else if (rest->len == 0)
-		return index_del(w, txn, at, err);
-	if (st == DORIS_OK && rest->failed)
-		st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
-	bytes = (DorisBytes){rest->data, rest->len};
-	if (st == DORIS_OK)
-		st = index_put(w, txn, at, bytes, err);
-	return st;
-}
-
-/* Drops the rows of one message, entry `at` of the index, whose last entry is *last (-1: none is left). */
-static DorisStatus abort_entry(Worker *w, const FinishItem *item, uint32_t at, int64_t *last,
-							   DorisError *err)
-{
-	Node *n = w->node;
-	Pass pass = {0};
-	DorisBytes bytes;
-	DorisBuf rest;
-	uint64_t number;
-	DorisStatus st = index_get(w, item->txn, at, &bytes, err);
-
-	if (st == DORIS_NOT_FOUND)
-		return DORIS_OK; /* another worker was quicker */
-	if (st != DORIS_OK)
-		return st;
-	buf_reset(&w->index);
-	buf_put_raw(&w->index, bytes.data, bytes.len);
-	buf_init(&rest);
-	index_rest(w, item, &rest);
-	locks_clear(w);
-	lock_indexed(w);
-	locks_take(w);
-	st = commit_begin(w, err);
-	if (st == DORIS_OK && w->index.failed)
-		st = doris_error(err, DORIS_NO_MEMORY, "finish: out of memory");
-	if (st == DORIS_OK)
-		st = end_rows(w, item, &pass, err);
-	if (st == DORIS_OK && rest.len < w->index.len)
-	{
-		bool gone = rest.len == 0;
-
-		st = index_replace(w, item->txn, at, (uint32_t) *last, &rest, err);
-		*last -= gone;
-	}
-	buf_free(&rest);
-	if (st != DORIS_OK)
-	{
-		commit_abandon(w);
-		return st;
-	}
-	st = commit_end(w, true, &number, err);
-	if (st != DORIS_OK)
-		return st;
-	node_count(n, COUNT_ROWS_FINISHED, pass.found);
-	if (*last < 0)
-		atomic_fetch_sub(&n->staged, 1);
-	commit_need(w, number);
-	return DORIS_OK;
-}
-
-/* May the abort go on? Drops are fenced (rule close). */
-static DorisStatus abort_fence(Worker *w, uint64_t epoch, const FinishItem *item, bool *stale,
-							   DorisError *err)
-{
-	Node *n = w->node;
-	DorisStatus st = epoch_admit(n, epoch, err);
-
-	*stale = false;
-	for (uint32_t i = 0; st == DORIS_OK && i < item->nvnodes; i++)
-	{
-		uint32_t v = item->vnodes[i];
-
-		if (epoch_stale(n, epoch, v) || (n->placement->place[v] & PLACE_TARGET) == 0)
-			*stale = true;
-	}
-	return st;
-}
-
-/* One step of the item, under the epoch lock and the transaction's. step counts them from 0. */
-static DorisStatus abort_step(Worker *w, uint64_t epoch, const FinishItem *item, uint32_t step,
-							  uint32_t *left, int64_t *last, FinishResult *out, DorisError *err)
-{
-	bool stale;
-	DorisStatus st = abort_fence(w, epoch, item, &stale, err);
-
-	if (st != DORIS_OK || stale)
-	{
-		*out = FINISH_STALE;
-		*left = 0;
-		return st;
-	}
-	if (step == 0)
-	{
-		st = abort_refuse(w, item, left, out, err);
-		*last = (int64_t) *left - 1;
-		if (*out != FINISHED)
-			*left = 0;
-		return st;
-	}
-	(*left)--;
-	return abort_entry(w, item, *left, last, err);
+	return commit_end(w, true, &pass->number, err);
 }
 
 /*
- * Takes the epoch lock itself, for one step at a time: a big transaction takes seconds to end, and neither a new
- * topology nor a heartbeat may wait for all of it.
+ * First the refusals, so that nothing is staged any more; then the rows, message by message. A topology that
+ * comes in between and changes one of the vnodes voids the rest.
  */
+static DorisStatus finish_abort(Worker *w, TxnSlot *slot, uint64_t epoch, const FinishItem *item,
+								FinishResult *out, DorisError *err)
+{
+	Node *n = w->node;
+	Pass pass = {0};
+	bool stale;
+	bool go = false;
+	DorisStatus st;
+
+	enter(n, slot);
+	st = check_fence(n, epoch, item, &stale, err);
+	if (st == DORIS_OK && !stale)
+		st = refuse_all(w, item, out, &go, &pass, err);
+	if (st == DORIS_OK && go)
+		st = count_entries(w, item->txn, &pass.entries, err);
+	leave(n, slot);
+	if (st == DORIS_OK && go)
+		let_others_go(w, &pass);
+	for (uint32_t left = pass.entries; st == DORIS_OK && go && !stale && left > 0; left--)
+	{
+		enter(n, slot);
+		st = check_fence(n, epoch, item, &stale, err);
+		if (st == DORIS_OK && !stale)
+			st = end_entry(w, slot, item, left - 1, false, &pass, err);
+		leave(n, slot);
+	}
+	if (st != DORIS_OK)
+		return st;
+	if (stale)
+		*out = FINISH_STALE;
+	node_count(n, COUNT_ROWS_FINISHED, pass.found);
+	commit_need(w, go ? atomic_load(&n->commits) : 0);
+	return DORIS_OK;
+}
+
 DorisStatus finish_execute(Worker *w, uint64_t epoch, const FinishItem *item, FinishResult *out,
 						   DorisError *err)
 {
-	Node *n = w->node;
-	pthread_mutex_t *txn_lock = txn_lock_of(n, item->txn);
-	Pass pass = {0};
-	uint32_t left = 0;
-	int64_t last = -1;
-	bool done = false;
-	DorisStatus st = DORIS_OK;
+	TxnSlot *slot = txn_slot(w->node, item->txn);
+	DorisStatus st = disk_take_end(w->node, err);
 
 	*out = FINISHED;
-	if (!item->commit && item->nvnodes == 0)
-		return doris_error(err, DORIS_BAD_MESSAGE, "finish: an abort names no vnodes");
-	st = disk_take_end(n, err);
-	for (uint32_t step = 0; st == DORIS_OK && !done; step++)
-	{
-		(void) pthread_rwlock_rdlock(&n->epoch_lock);
-		(void) pthread_mutex_lock(txn_lock);
-		if (item->commit)
-			st = commit_step(w, item, &pass, &done, err);
-		else
-		{
-			st = abort_step(w, epoch, item, step, &left, &last, out, err);
-			done = left == 0;
-		}
-		(void) pthread_mutex_unlock(txn_lock);
-		(void) pthread_rwlock_unlock(&n->epoch_lock);
-	}
-	if (st == DORIS_OK && item->commit)
-		node_count(n, COUNT_ROWS_FINISHED, pass.found);
-	return st;
+	if (st == DORIS_OK && !item->commit && item->nvnodes == 0)
+		st = doris_error(err, DORIS_BAD_MESSAGE, "finish: an abort names no vnodes");
+	if (st != DORIS_OK)
+		return st;
+	/* FINISH(commit) is good in any epoch */
+	return item->commit ? finish_commit(w, slot, item, err)
+						: finish_abort(w, slot, epoch, item, out, err);
 }
 
 /* ---- outcome ---- */
@@ -484,7 +468,7 @@ DorisStatus outcome_execute(Worker *w, uint64_t epoch, const OutcomeRequest *m, 
 							DorisError *err)
 {
 	Node *n = w->node;
-	pthread_mutex_t *txn_lock = txn_lock_of(n, m->txn);
+	TxnSlot *slot = txn_slot(n, m->txn);
 	DorisStatus st = epoch_admit(n, epoch, err);
 
 	if (st == DORIS_OK)
@@ -493,12 +477,12 @@ DorisStatus outcome_execute(Worker *w, uint64_t epoch, const OutcomeRequest *m, 
 		st = tables_need(w, m->vnode, err);
 	if (st != DORIS_OK)
 		return st;
-	(void) pthread_mutex_lock(txn_lock);
+	(void) pthread_mutex_lock(&slot->lock);
 	locks_clear(w);
 	locks_add(w, m->vnode);
 	locks_take(w);
 	st = outcome_locked(w, m, out, err);
 	commit_abandon(w);
-	(void) pthread_mutex_unlock(txn_lock);
+	(void) pthread_mutex_unlock(&slot->lock);
 	return st;
 }

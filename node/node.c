@@ -74,7 +74,7 @@ static void init_locks(Node *n)
 	for (int i = 0; i < NODE_VNODE_LOCKS; i++)
 		(void) pthread_mutex_init(&n->vnode_locks[i], NULL);
 	for (int i = 0; i < NODE_TXN_LOCKS; i++)
-		(void) pthread_mutex_init(&n->txn_locks[i], NULL);
+		(void) pthread_mutex_init(&n->txns[i].lock, NULL);
 }
 
 /* One process for each home: the lock goes with the process, however it ends. */

@@ -7,7 +7,7 @@
  *
  * Locks, in the order in which they are taken:
  *   epoch lock (reading: a request until its store transaction is committed; writing: taking a topology; I3)
- *   a transaction's lock (by hash of its id): STAGE, FINISH, OUTCOME of one transaction do not overlap
+ *   a transaction's lock (by hash of its id): steps of STAGE, FINISH, OUTCOME of one transaction do not overlap
  *   vnode locks (by vnode modulo, rising): check, apply and commit of a row are one step
  *   tables lock: creating and dropping vnode tables
  */
@@ -110,6 +110,14 @@ typedef enum TableState
 	TABLE_DROP /* to be dropped before anything else is done with it (rule leftovers) */
 } TableState;
 
+/* Transactions by hash of their id. */
+typedef struct TxnSlot
+{
+	pthread_mutex_t lock; /* STAGE, FINISH and OUTCOME of one transaction do not overlap */
+	DorisTxnId last;	  /* the one that staged last; guarded by lock */
+	uint32_t entries;	  /* it has in STAGED; 0: not known */
+} TxnSlot;
+
 typedef struct Node
 {
 	Config config;
@@ -145,7 +153,7 @@ typedef struct Node
 	pthread_mutex_t vnode_locks[NODE_VNODE_LOCKS];
 	/* of each vnode lock: number of its last commit that a reader must not build on before it is flushed */
 	_Atomic uint64_t dirty[NODE_VNODE_LOCKS];
-	pthread_mutex_t txn_locks[NODE_TXN_LOCKS];
+	TxnSlot txns[NODE_TXN_LOCKS]; /* by hash of the id */
 
 	_Atomic uint64_t commits; /* numbers commits */
 	_Atomic uint64_t flushed; /* commits up to this number are on disk */
@@ -204,10 +212,12 @@ typedef struct Worker
 	DorisBuf record; /* an encoded record */
 	DorisBuf index;	 /* an entry of STAGED */
 	DorisBuf projected[2];
-	DorisBuf scratch; /* an opened message */
-	DorisBuf body;	  /* a reply before it is enveloped */
-	DorisBuf out;	  /* a whole reply */
-	Record row;		  /* too big for a stack frame that is entered for each row */
+	DorisBuf scratch;				 /* an opened message */
+	DorisBuf body;					 /* a reply before it is enveloped */
+	DorisBuf out;					 /* a whole reply */
+	void (*hurry)(struct Worker *w); /* answers what waits for a flush; NULL: nothing does */
+	void *hurry_arg;
+	Record row; /* too big for a stack frame that is entered for each row */
 } Worker;
 
 /* ---- node.c: opening and closing ---- */
@@ -284,7 +294,7 @@ extern void locks_clear(Worker *w);
 extern void locks_add(Worker *w, uint32_t vnode);
 extern void locks_take(Worker *w);
 extern void locks_release(Worker *w);
-extern pthread_mutex_t *txn_lock_of(Node *n, DorisTxnId txn);
+extern TxnSlot *txn_slot(Node *n, DorisTxnId txn);
 extern DORIS_MUST_CHECK DorisStatus commit_begin(Worker *w, DorisError *err);
 /*
  * Commits, books the counters, releases the vnode locks. builds: readers must not build on it before it is on

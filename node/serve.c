@@ -31,29 +31,39 @@ typedef struct Batch
 	uint64_t since_ms; /* when the first began to wait */
 } Batch;
 
-/* The flush failed: what was promised cannot be. Each is told so, and must take its outcome as open. */
+/*
+ * The flush failed: what was promised cannot be. Each is told so, and must take its outcome as open. Not with the
+ * worker's buffers: a request may be in hand.
+ */
 static void spoil(Worker *w, Waiting *x, const DorisError *why)
 {
 	Envelope e;
 	Envelope back;
-	DorisBytes body;
+	DorisBytes bytes;
+	DorisBuf scratch;
+	DorisBuf body;
 	DorisError err;
 
-	if (envelope_read(&w->node->keys, x->in.message.data, x->in.message.len, &e, &body, &w->scratch,
-					  &err) != DORIS_OK)
-		return;
-	memset(&back, 0, sizeof(back));
-	back.format = e.format;
-	back.type = e.type | DORIS_REPLY;
-	back.request = e.request;
-	back.sender = atomic_load(&w->node->node_id);
-	back.epoch = atomic_load(&w->node->epoch);
-	buf_reset(&w->body);
-	reply_put_error(&w->body, why);
-	body.data = w->body.data;
-	body.len = w->body.len;
-	if (envelope_write(&w->node->keys, &back, body, &x->reply, &err) != DORIS_OK)
-		buf_reset(&x->reply);
+	buf_init(&scratch);
+	buf_init(&body);
+	buf_reset(&x->reply);
+	if (envelope_read(&w->node->keys, x->in.message.data, x->in.message.len, &e, &bytes, &scratch,
+					  &err) == DORIS_OK)
+	{
+		memset(&back, 0, sizeof(back));
+		back.format = e.format;
+		back.type = e.type | DORIS_REPLY;
+		back.request = e.request;
+		back.sender = atomic_load(&w->node->node_id);
+		back.epoch = atomic_load(&w->node->epoch);
+		reply_put_error(&body, why);
+		bytes.data = body.data;
+		bytes.len = body.len;
+		if (envelope_write(&w->node->keys, &back, bytes, &x->reply, &err) != DORIS_OK)
+			buf_reset(&x->reply);
+	}
+	buf_free(&scratch);
+	buf_free(&body);
 }
 
 static void batch_answer(Worker *w, Batch *b)
@@ -86,6 +96,11 @@ static void batch_answer(Worker *w, Batch *b)
 	b->need = 0;
 }
 
+static void batch_hurry(Worker *w)
+{
+	batch_answer(w, w->hurry_arg);
+}
+
 /* A buffer that served a huge message does not keep its memory. */
 static void trim(DorisBuf *b)
 {
@@ -96,32 +111,33 @@ static void trim(DorisBuf *b)
 static void serve_one(Worker *w, Batch *b, Incoming *in)
 {
 	Node *n = w->node;
-	DorisBuf *reply = &b->waiting[b->n].reply;
 
 	if (b->n > 0 && dispatch_is_long(in->message))
 		batch_answer(w, b);
-	reply = &b->waiting[b->n].reply;
-	if (!dispatch_message(w, in->message, reply))
+	if (!dispatch_message(w, in->message, &w->out))
 		listener_drop(n->listener, in);
 	else if (w->need == 0 || w->need <= atomic_load(&n->flushed) || atomic_load(&n->sync_interval))
 	{
-		DorisBytes bytes = {reply->data, reply->len};
+		DorisBytes bytes = {w->out.data, w->out.len};
 
 		listener_reply(n->listener, in, bytes);
-		trim(reply);
 	}
 	else
 	{
 		Waiting *x = &b->waiting[b->n];
+		DorisBuf spare = x->reply;
 
 		if (b->n == 0)
 			b->since_ms = clock_mono_ms();
 		x->in = *in;
+		x->reply = w->out;
+		w->out = spare;
 		b->n++;
 		b->bytes += in->message.len;
 		if (w->need > b->need)
 			b->need = w->need;
 	}
+	trim(&w->out);
 	trim(&w->scratch);
 	trim(&w->body);
 	trim(&w->record);
@@ -143,6 +159,8 @@ static void *worker_main(void *arg)
 		node_stop(n, 1);
 		return NULL;
 	}
+	w->hurry = batch_hurry;
+	w->hurry_arg = b;
 	for (;;)
 	{
 		Incoming in;

@@ -246,13 +246,17 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 }
 
 /* Notes in STAGED where this message's rows are, for FINISH and OUTCOME. */
-static DorisStatus put_index(StageJob *j, bool *first, DorisError *err)
+static DorisStatus put_index(StageJob *j, const TxnSlot *slot, uint32_t *used, DorisError *err)
 {
 	Worker *w = j->w;
 	const StageRequest *m = j->m;
 	uint32_t number = 0;
 	DorisBytes entry;
 	DorisStatus st = DORIS_OK;
+
+	/* the hint saves a walk over all entries of a big transaction */
+	if (txnid_compare(slot->last, m->txn) == 0)
+		number = slot->entries;
 
 	/* of one vnode: one message, so always entry 0; else the first free one */
 	while (m->mode == TXN_DECISION && st == DORIS_OK)
@@ -275,19 +279,19 @@ static DorisStatus put_index(StageJob *j, bool *first, DorisError *err)
 	}
 	if (w->index.failed)
 		return no_memory(j, err);
-	*first = number == 0;
+	*used = number;
 	entry.data = w->index.data;
 	entry.len = w->index.len;
 	return index_put(w, m->txn, number, entry, err);
 }
 
-static DorisStatus stage_locked(StageJob *j, DorisError *err)
+static DorisStatus stage_locked(StageJob *j, TxnSlot *slot, DorisError *err)
 {
 	Worker *w = j->w;
 	Node *n = w->node;
 	Remembered known;
 	uint64_t number;
-	bool first = false;
+	uint32_t entry = UINT32_MAX;
 	DorisStatus st = commit_begin(w, err);
 
 	if (st == DORIS_OK)
@@ -304,7 +308,7 @@ static DorisStatus stage_locked(StageJob *j, DorisError *err)
 			break;
 	}
 	if (st == DORIS_OK && j->out->nconflicts == 0 && j->fresh > 0 && !j->committed)
-		st = put_index(j, &first, err);
+		st = put_index(j, slot, &entry, err);
 	if (st != DORIS_OK || j->out->nconflicts > 0 || j->fresh == 0)
 	{
 		commit_abandon(w);
@@ -320,8 +324,13 @@ static DorisStatus stage_locked(StageJob *j, DorisError *err)
 	st = commit_end(w, true, &number, err);
 	if (st != DORIS_OK)
 		return st;
-	if (first)
+	if (entry == 0)
 		atomic_fetch_add(&n->staged, 1);
+	if (entry != UINT32_MAX)
+	{
+		slot->last = j->m->txn;
+		slot->entries = entry + 1;
+	}
 	commit_need(w, number);
 	j->out->held = true;
 	node_count(n, COUNT_ROWS_STAGED, j->fresh);
@@ -333,7 +342,7 @@ DorisStatus stage_execute(Worker *w, uint64_t epoch, const StageRequest *m, Stag
 {
 	Node *n = w->node;
 	StageJob j = {.w = w, .m = m, .out = out};
-	pthread_mutex_t *txn_lock;
+	TxnSlot *slot;
 	uint64_t bytes = 0;
 	DorisStatus st;
 
@@ -357,11 +366,11 @@ DorisStatus stage_execute(Worker *w, uint64_t epoch, const StageRequest *m, Stag
 		if (st != DORIS_OK)
 			return st;
 	}
-	txn_lock = txn_lock_of(n, m->txn);
-	(void) pthread_mutex_lock(txn_lock);
+	slot = txn_slot(n, m->txn);
+	(void) pthread_mutex_lock(&slot->lock);
 	locks_take(w);
-	st = stage_locked(&j, err);
-	(void) pthread_mutex_unlock(txn_lock);
+	st = stage_locked(&j, slot, err);
+	(void) pthread_mutex_unlock(&slot->lock);
 	if (st != DORIS_OK)
 		stage_reply_free(out);
 	else if (out->nconflicts > 0)
