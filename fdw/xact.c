@@ -6,8 +6,41 @@
  */
 #include "executor.h"
 
-static void xact_end(void)
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/timeout.h"
+
+static bool held = false; /* interrupts wait until PostgreSQL has committed, too */
+
+/*
+ * PostgreSQL ends statement_timeout before it commits; here a commit waits for nodes, so it goes on meanwhile. A cancel
+ * that comes when the cluster has committed is too late to be told as one (I7): it waits for PostgreSQL's own commit.
+ */
+static void commit_writes(void)
 {
+	bool timed = StatementTimeout > 0 && !get_timeout_active(STATEMENT_TIMEOUT);
+
+	if (!buffer_any())
+		return;
+	if (timed)
+		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+	buffer_commit();
+	HOLD_INTERRUPTS();
+	held = true;
+	if (timed)
+	{
+		disable_timeout(STATEMENT_TIMEOUT, true);
+		if (get_timeout_indicator(STATEMENT_TIMEOUT, true))
+			QueryCancelPending = false;
+	}
+}
+
+static void xact_end(bool committed)
+{
+	/* an error has already let go of them */
+	if (held && committed)
+		RESUME_INTERRUPTS();
+	held = false;
 	handle_free_since(InvalidSubTransactionId);
 	buffer_discard();
 	connection_end_transaction();
@@ -20,7 +53,7 @@ static void xact_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			modify_flush_all();
-			buffer_commit();
+			commit_writes();
 			/* here, because a commit complains about temporary files that are still open */
 			buffer_discard();
 			break;
@@ -33,10 +66,12 @@ static void xact_event(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PREPARE:
+			xact_end(true);
+			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
-		case XACT_EVENT_PREPARE:
-			xact_end();
+			xact_end(false);
 			break;
 	}
 }
