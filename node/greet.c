@@ -128,7 +128,9 @@ static DorisStatus become(Worker *w, const Welcome *m, DorisError *err)
 	if (st != DORIS_OK)
 		return st;
 	(void) pthread_mutex_lock(&n->identity_lock);
-	n->identity = id;
+	/* the rest of it is read without the lock: written once, at the start */
+	n->identity.node = id.node;
+	memcpy(n->identity.cluster, id.cluster, DORIS_UUID_SIZE);
 	(void) pthread_mutex_unlock(&n->identity_lock);
 	atomic_store(&n->node_id, id.node);
 	return DORIS_OK;
