@@ -56,7 +56,7 @@ $cluster->wait_for('a namespace can be created', 30, sub {
 pass('both are back: namespaces can be created');
 
 # the database away: dorisctl, which needs no PostgreSQL, reads and writes; the admins serve what they have
-$cluster->sql("SELECT doris_create_namespace('admins_plain', '{k text}', '{v text}')");
+is(($cluster->ctl('create', 'admins_plain', 'k', 'v'))[0], 0, 'dorisctl creates a namespace');
 is(($cluster->ctl('put', 'admins_plain', 'k1', 'v=one'))[0], 0, 'dorisctl puts');
 $cluster->stop('pg');
 my ($rc, $out) = $cluster->ctl('put', 'admins_plain', 'k2', 'v=two');

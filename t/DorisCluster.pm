@@ -121,23 +121,30 @@ sub sqlstate
 
 sub session { my ($self, @o) = @_; $self->use_psql; return DorisCluster::Session->new(@o) }
 
-# build/dorisctl ARGS on this cluster; (exit code, output)
+# One of the programs that local-cluster runs
+sub program
+{
+	my ($self, $name) = @_;
+	return slurp("$self->{dir}/config") =~ /^bindir=(.*)$/m ? "$1/$name" : die "no bindir in $self->{dir}/config";
+}
+
+# dorisctl ARGS on this cluster; (exit code, output)
 sub ctl
 {
 	my ($self, @args) = @_;
-	my $program = "$root/" . ($ENV{BUILD} // 'build') . '/dorisctl';
 	my @key = defined $self->{key_file} ? ('--key-file', $self->{key_file}) : ();
-	return run(60, $program, '--hosts', $self->{hosts}, @key, @args);
+	return run(60, $self->program('dorisctl'), '--hosts', $self->{hosts}, @key, @args);
 }
 
-# A process of this cluster: found by its home or name in the command line.
+sub address { my ($self, $name) = @_; return (split /\n/, slurp("$self->{dir}/proc/$name"))[0] }
+
+sub free_port { chomp(my $port = `perl $root/tools/free-port 1`); return $port }
+
+# The process number of pg, admin1, g1n1, ...
 sub pid
 {
 	my ($self, $name) = @_;
-	my $file = "$self->{dir}/$name.pid";
-	$file = "$self->{dir}/run/$name.pid" if !-e $file;
-	my ($pid) = slurp($file) =~ /^(\d+)/;
-	return $pid // die "no pid of $name";
+	return slurp("$self->{dir}/run/$name.pid") =~ /^(\d+)/ ? $1 : die "no process $name";
 }
 
 sub rss_kb
@@ -195,7 +202,7 @@ sub down
 sub show_logs
 {
 	my $self = shift;
-	for my $log (sort glob("$self->{dir}/*.log $self->{dir}/*/*.log $self->{dir}/log/*"))
+	for my $log (sort glob("$self->{dir}/log/*.log"))
 	{
 		my @lines = split /\n/, slurp($log);
 		splice @lines, 0, @lines - 15 if @lines > 15;
