@@ -505,7 +505,7 @@ void doris_disconnect(DorisClient *c)
 	if (c->nwork > 0)
 	{
 		c->no_cancel = true;
-		finish_flush(c, 0, 200);
+		finish_flush(c, NULL, 0, 200);
 	}
 	call_free(c, &c->timer_call);
 	while (c->peers != NULL)

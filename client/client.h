@@ -2,7 +2,7 @@
  * client.h: what the files of libdoris share. Not installed.
  *
  * From the outside in: client.c (connect, topology, entry of every public call), peer.c (channels and calls to one
- * process each), raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c and scan.c
+ * process each), wait.c, raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c and scan.c
  * (reading), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
  * cannot go straight on), finish.c (FINISH in the background), apply.c, repair.c (plain writes), admin.c and stats.c
  * (the rest).
@@ -116,7 +116,8 @@ extern void call_abandon(DorisClient *c, Call *call);
 /* The same, and drops the connection: for a peer that did not answer in time. */
 extern void call_cut(DorisClient *c, Call *call);
 extern void call_free(DorisClient *c, Call *call);
-extern void call_poll(DorisClient *c, Call *call); /* moves its line on without waiting */
+/* Moves its line on without waiting; look: also notices a lost connection. */
+extern void call_pump(DorisClient *c, Call *call, bool look);
 /*
  * Waits until all (or any) of the calls are done: DORIS_OK. TIMEOUT: not by `until`. CANCELLED: the owner says stop.
  * NULL entries and calls that were not started are skipped.
@@ -322,7 +323,8 @@ extern Outcome finish_vnode(DorisClient *c, Topology *t, DorisTxnId txn, bool co
 							uint32_t vnode, const CloseHint *hint, uint64_t until, DorisError *err);
 
 /* ---- finish.c ---- */
-typedef struct FinishGroup FinishGroup; /* targets of one transaction, for its decision row */
+/* The targets of one transaction: for its decision row (t NULL: there is none), or to wait for. */
+typedef struct FinishGroup FinishGroup;
 
 extern FinishGroup *finish_group_new(DorisTxnId decision, uint32_t vnode, Topology *t);
 /* Queues FINISH for one node. vnodes is copied. group may be NULL. Never waits; drops on no memory (harmless). */
@@ -331,11 +333,11 @@ extern void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit,
 /* All items of the group are queued: when they are acknowledged, the decision row is finished. */
 extern void finish_group_sealed(DorisClient *c, FinishGroup *group);
 extern void finish_pump(DorisClient *c);
-/* Waits until at most `left` items wait, no longer than ms. */
-extern void finish_flush(DorisClient *c, uint32_t left, int ms);
+/* Waits until at most `left` items (of the group, or NULL: of all) are not acknowledged, no longer than ms. */
+extern void finish_flush(DorisClient *c, const FinishGroup *group, uint32_t left, int ms);
 extern void finish_forget(DorisClient *c, Peer *p); /* at the end */
 
-/* ---- stage.c ---- */
+/* ---- decision.c ---- */
 /* One row staged under a transaction of its own: a decision row. */
 typedef struct StageOne
 {

@@ -23,7 +23,7 @@
 #define END_GRACE_MS 3000 /* closing may take so long beyond other limits, within the deadline */
 
 /* The vnodes touched at a target. False: no memory. */
-static bool touched_list(const StageTarget *t, uint32_t **out)
+static bool touched_list(const Txn *x, const StageTarget *t, uint32_t **out)
 {
 	uint32_t n = 0;
 	uint32_t w;
@@ -31,7 +31,7 @@ static bool touched_list(const StageTarget *t, uint32_t **out)
 	*out = malloc((t->ntouched + 1) * sizeof(uint32_t));
 	if (*out == NULL)
 		return false;
-	for (w = 0; w < DORIS_MAX_VNODES / 64; w++)
+	for (w = 0; w < TXN_TOUCHED_WORDS(x); w++)
 	{
 		uint64_t bits = t->touched[w];
 
@@ -66,7 +66,7 @@ static void finish_all(Txn *x)
 			continue;
 		if (x->mode == TXN_SINGLE)
 			finish_queue(c, t->peer, x->id, true, &x->vnode, 1, NULL);
-		else if (touched_list(t, &vnodes))
+		else if (touched_list(x, t, &vnodes))
 		{
 			finish_queue(c, t->peer, x->id, true, vnodes, t->ntouched, group);
 			free(vnodes);
@@ -86,6 +86,7 @@ static void finish_all(Txn *x)
 static void drop_all(Txn *x)
 {
 	DorisClient *c = x->c;
+	FinishGroup *group = finish_group_new((DorisTxnId){.clock = 0}, 0, NULL);
 	uint32_t i;
 
 	for (i = 0; i < x->ntargets; i++)
@@ -93,14 +94,15 @@ static void drop_all(Txn *x)
 		StageTarget *t = x->targets[i];
 		uint32_t *vnodes;
 
-		if (!t->call.maybe_arrived || !touched_list(t, &vnodes))
+		if (!t->call.maybe_arrived || !touched_list(x, t, &vnodes))
 			continue;
-		finish_queue(c, t->peer, x->id, false, vnodes, t->ntouched, NULL);
+		finish_queue(c, t->peer, x->id, false, vnodes, t->ntouched, group);
 		free(vnodes);
 	}
 	finish_pump(c);
-	if (!c->cancelled)
-		finish_flush(c, 0, DROP_WAIT_MS);
+	if (!c->cancelled && group != NULL)
+		finish_flush(c, group, 0, DROP_WAIT_MS);
+	finish_group_sealed(c, group);
 }
 
 /* Ends the transaction: COMMITTED (after all), ABORTED (surely not done), OPEN. */
@@ -204,8 +206,7 @@ static StageVerdict attempt(Txn *x, const DorisWriteSource *source, DorisError *
 	DorisWrite w;
 	DorisStatus st;
 
-	if (txn_attempt(x, err) != DORIS_OK)
-		return STAGE_FAIL;
+	txn_attempt(x);
 	while ((st = source->next(source->arg, &w, err)) == DORIS_OK)
 	{
 		v = txn_add(x, &w, err);
@@ -268,10 +269,8 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 	err->code = DORIS_OK;
 	client_begin(c);
 	if (c->nwork > CLIENT_MAX_FINISH)
-		finish_flush(c, CLIENT_MAX_FINISH / 2, 1000);
-	st = txn_init(&x, c, result, err);
-	if (st != DORIS_OK)
-		return st;
+		finish_flush(c, NULL, CLIENT_MAX_FINISH / 2, 1000);
+	txn_init(&x, c, result);
 	for (round = 0;; round++)
 	{
 		Outcome o = TXN_ABORTED;

@@ -38,7 +38,7 @@ struct FinishGroup
 	bool failed;		 /* an item was given up: the decision row has to stay */
 	DorisTxnId decision; /* the transaction that staged the decision row */
 	uint32_t vnode;		 /* of the decision row */
-	Topology *topo;
+	Topology *topo;		 /* NULL: there is no decision row to finish */
 };
 
 FinishGroup *finish_group_new(DorisTxnId decision, uint32_t vnode, Topology *t)
@@ -49,7 +49,7 @@ FinishGroup *finish_group_new(DorisTxnId decision, uint32_t vnode, Topology *t)
 		return NULL;
 	g->decision = decision;
 	g->vnode = vnode;
-	g->topo = topology_ref(t);
+	g->topo = t != NULL ? topology_ref(t) : NULL;
 	return g;
 }
 
@@ -61,7 +61,7 @@ static void group_check(DorisClient *c, FinishGroup *g)
 
 	if (!g->sealed || g->waiting > 0)
 		return;
-	if (!g->failed)
+	if (!g->failed && g->topo != NULL)
 	{
 		FAULT_POINT("client-finish-decision");
 		n = topology_targets(g->topo, g->vnode, targets);
@@ -157,8 +157,8 @@ static void finish_take(DorisClient *c, Peer *p)
 	uint32_t i;
 
 	p->nsent = 0;
-	if (call->state == CALL_DONE && call->status == DORIS_OK &&
-		cursor_count(&call->reply, 1) == sent && !call->reply.bad)
+	if (call->state == CALL_DONE && call->status == DORIS_OK && cursor_u32(&call->reply) == sent &&
+		cursor_left(&call->reply) == sent)
 	{
 		p->rest_until = 0;
 		for (i = 0; i < sent; i++)
@@ -223,7 +223,7 @@ void finish_pump(DorisClient *c)
 
 		if (call != NULL && call->state != CALL_IDLE)
 		{
-			call_poll(c, call);
+			call_pump(c, call, true);
 			if (call->state != CALL_DONE)
 			{
 				if (clock_mono_ms() < call->until)
@@ -237,13 +237,13 @@ void finish_pump(DorisClient *c)
 	}
 }
 
-void finish_flush(DorisClient *c, uint32_t left, int ms)
+void finish_flush(DorisClient *c, const FinishGroup *group, uint32_t left, int ms)
 {
 	uint64_t until = clock_mono_ms() + (uint64_t) ms;
 	DorisError err;
 
 	finish_pump(c);
-	while (c->nwork > left && clock_mono_ms() < until)
+	while ((group != NULL ? group->waiting : c->nwork) > left && clock_mono_ms() < until)
 	{
 		Peer *p;
 		Call *any = NULL;

@@ -9,29 +9,16 @@
  * Nothing here decides about outcomes. What the rules need is kept per call: maybe_arrived tells whether a
  * single byte of it may have reached the peer (I7), and every reply's epoch is noted (I3).
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
 
 #define LINE_REVIVE_MS 50	/* a refused connection is not tried again sooner */
 #define LINE_ORPHAN_MS 1000 /* a forgotten request may hold up others no longer */
-#define WAIT_STEP_MS 10		/* lost connections show only when asked for */
 #define SUSPECT_REFUSED_MS 200
 #define SUSPECT_SILENT_MS 2000
-#define SPIN_US 130 /* a round trip on a quiet machine, and a little */
-#define SPIN_REST_MAX 256
-
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-}
 
 /* ---- peers ---- */
 Peer *peer_of_address(DorisClient *c, const char *address)
@@ -386,10 +373,10 @@ void call_start(DorisClient *c, Call *call, Peer *peer, MsgType type, Topology *
 	line_pump(c, peer, call->line, false);
 }
 
-void call_poll(DorisClient *c, Call *call)
+void call_pump(DorisClient *c, Call *call, bool look)
 {
 	if (call->state == CALL_QUEUED || call->state == CALL_SENT)
-		line_pump(c, call->peer, call->line, true);
+		line_pump(c, call->peer, call->line, look);
 }
 
 void call_abandon(DorisClient *c, Call *call)
@@ -433,229 +420,4 @@ void call_free(DorisClient *c, Call *call)
 	buf_free(&call->scratch);
 	topology_unref(call->topo);
 	call->topo = NULL;
-}
-
-/* ---- waiting ---- */
-static int wait_poll(const int *fds, int nfds, struct pollfd *p, int timeout_ms)
-{
-	int i;
-
-	for (i = 0; i < nfds; i++)
-		p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-	return poll(p, (nfds_t) nfds, timeout_ms) > 0;
-}
-
-/* One turn of the owner's wait callback. */
-static DorisStatus wait_turn(DorisClient *c, int nfds, int timeout_ms, DorisError *err)
-{
-	int r;
-
-	if (c->wait == NULL || c->no_cancel)
-		r = wait_poll(c->fds, nfds, c->pollfds, timeout_ms);
-	else
-		r = c->wait(c->wait_arg, c->fds, nfds, timeout_ms);
-	if (r < 0)
-	{
-		c->cancelled = true;
-		return doris_error(err, DORIS_CANCELLED, "stopped while waiting for the cluster");
-	}
-	return DORIS_OK;
-}
-
-static bool fds_room(DorisClient *c, int n)
-{
-	int cap = c->nfds_cap;
-
-	if (n <= cap)
-		return true;
-	while (cap < n)
-		cap = cap > 0 ? cap * 2 : 16;
-	int *fds = realloc(c->fds, (size_t) cap * sizeof(*fds));
-
-	if (fds == NULL)
-		return false;
-	c->fds = fds;
-	struct pollfd *pollfds = realloc(c->pollfds, (size_t) cap * sizeof(*pollfds));
-
-	if (pollfds == NULL)
-		return false;
-	c->pollfds = pollfds;
-	c->nfds_cap = cap;
-	return true;
-}
-
-/*
- * A lone request is usually answered within a tenth of a millisecond, less than a sleep and a wake-up cost. When
- * spinning did not pay, the next calls do without, more of them each time.
- */
-static void call_spin(DorisClient *c, Call *call)
-{
-	uint64_t end;
-
-	if (c->spin_rest > 0)
-	{
-		c->spin_rest--;
-		return;
-	}
-	end = now_us() + SPIN_US;
-	do
-	{
-		line_pump(c, call->peer, call->line, false);
-		if (call->state == CALL_DONE)
-		{
-			c->spin_penalty = 1;
-			return;
-		}
-	} while (now_us() < end);
-	c->spin_penalty = c->spin_penalty * 2 > SPIN_REST_MAX ? SPIN_REST_MAX : c->spin_penalty * 2 + 1;
-	c->spin_rest = c->spin_penalty;
-}
-
-DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t until,
-					   DorisError *err)
-{
-	bool spun = false;
-
-	for (;;)
-	{
-		int pending = 0;
-		int done = 0;
-		int nfds = 0;
-		int i;
-		Call *last = NULL;
-
-		if (!fds_room(c, n))
-			return client_no_memory(err);
-		for (i = 0; i < n; i++)
-		{
-			Call *call = calls[i];
-
-			if (call == NULL || call->state == CALL_IDLE)
-				continue;
-			if (call->state != CALL_DONE)
-				line_pump(c, call->peer, call->line, spun);
-			if (call->state == CALL_DONE)
-			{
-				done++;
-				continue;
-			}
-			pending++;
-			last = call;
-			if (call->line->channel != NULL)
-				c->fds[nfds++] = call->line->in_flight ? channel_receive_fd(call->line->channel)
-													   : channel_send_fd(call->line->channel);
-		}
-		if (pending == 0 || (!all && done > 0))
-			return DORIS_OK;
-		uint64_t now = clock_mono_ms();
-
-		if (now >= until)
-			return doris_error(err, DORIS_TIMEOUT, "no answer from %s in time",
-							   peer_name(c, last->peer));
-		if (!spun)
-		{
-			spun = true;
-			if (pending == 1 && last->state == CALL_SENT)
-				call_spin(c, last);
-			continue;
-		}
-		if (c->nwork > 0)
-			finish_pump(c);
-		int timeout = until - now < WAIT_STEP_MS ? (int) (until - now) : WAIT_STEP_MS;
-		DorisStatus st = wait_turn(c, nfds, timeout, err);
-
-		if (st != DORIS_OK)
-			return st;
-	}
-}
-
-DorisStatus client_pause(DorisClient *c, int ms, DorisError *err)
-{
-	uint64_t end = clock_mono_ms() + (uint64_t) ms;
-
-	for (;;)
-	{
-		uint64_t now = clock_mono_ms();
-		DorisStatus st;
-
-		peers_pump(c);
-		if (now >= end)
-			return DORIS_OK;
-		if (!fds_room(c, 1))
-			return client_no_memory(err);
-		st = wait_turn(c, 0, (int) (end - now), err);
-		if (st != DORIS_OK)
-			return st;
-	}
-}
-
-DorisStatus call_run(DorisClient *c, Call *call, Peer *peer, MsgType type, Topology *topo,
-					 uint64_t until, DorisError *err)
-{
-	DorisStatus st;
-
-	call_start(c, call, peer, type, topo, until);
-	st = calls_wait(c, &call, 1, true, until, err);
-	if (st == DORIS_TIMEOUT)
-		call_cut(c, call);
-	else if (st != DORIS_OK)
-		call_abandon(c, call);
-	if (st != DORIS_OK)
-		return st;
-	if (call->status != DORIS_OK)
-		*err = call->err;
-	return call->status;
-}
-
-DorisStatus peers_connect(DorisClient *c, Peer **peers, int n, uint64_t until, Peer **bad,
-						  DorisError *err)
-{
-	int tries = 0;
-
-	for (;;)
-	{
-		int connected = 0;
-		int nfds = 0;
-		int i;
-		Peer *refused = NULL;
-		Peer *waiting = NULL;
-
-		if (!fds_room(c, n))
-			return client_no_memory(err);
-		for (i = 0; i < n; i++)
-		{
-			int state = peers[i]->line.in_flight ? 1 : peer_state(c, peers[i]);
-
-			if (state > 0)
-				connected++;
-			else if (state < 0)
-				refused = peers[i];
-			else
-			{
-				waiting = peers[i];
-				c->fds[nfds++] = channel_send_fd(peers[i]->line.channel);
-			}
-		}
-		if (connected == n)
-			return DORIS_OK;
-		*bad = refused != NULL ? refused : waiting;
-		uint64_t now = clock_mono_ms();
-		DorisStatus st;
-
-		if (now >= until || (refused != NULL && tries >= CLIENT_TRIES))
-			return doris_error(err, DORIS_UNREACHABLE, "%s %s", peer_name(c, *bad),
-							   refused != NULL ? "refuses connections" : "cannot be connected to");
-		if (refused != NULL)
-		{
-			/* the connection may just have been lost and the node be back: short growing pauses */
-			st = client_pause(c, 60 << tries, err);
-			tries++;
-			refused->count.retries++;
-			peer_revive(c, refused);
-		}
-		else
-			st = wait_turn(c, nfds, until - now < 20 ? (int) (until - now) : 20, err);
-		if (st != DORIS_OK)
-			return st;
-	}
 }

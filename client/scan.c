@@ -504,7 +504,7 @@ static DorisStatus scan_page(DorisScan *s, DorisError *err)
 
 		for (st = s->streams; st != NULL; st = st->next, n++)
 		{
-			call_poll(c, &st->call);
+			call_pump(c, &st->call, true);
 			if (st->call.state == CALL_DONE)
 				return page_take(s, st, err);
 			if (clock_mono_ms() >= st->slice || clock_mono_ms() >= c->until)

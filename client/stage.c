@@ -14,6 +14,7 @@
 #define STAGE_PAUSE_MS 50	/* before a try is repeated, doubled each time */
 #define STAGE_SLICE_MS 2000 /* the first try waits so long for its answer, the next twice that */
 #define EXPIRES_MAX_MS 60000
+#define FEW_PLACES 8
 
 void txn_begin(Txn *x)
 {
@@ -32,22 +33,18 @@ void txn_begin(Txn *x)
 		t->call.maybe_arrived = false;
 		t->clean = true;
 		t->doubt = false;
-		memset(t->touched, 0, (DORIS_MAX_VNODES / 64) * sizeof(uint64_t));
+		memset(t->touched, 0, TXN_TOUCHED_WORDS(x) * sizeof(uint64_t));
 		t->ntouched = 0;
 	}
 }
 
-DorisStatus txn_init(Txn *x, DorisClient *c, DorisCommitResult *result, DorisError *err)
+void txn_init(Txn *x, DorisClient *c, DorisCommitResult *result)
 {
 	memset(x, 0, sizeof(*x));
 	x->c = c;
 	x->until = c->until;
 	x->result = result;
-	x->where = calloc(c->topo->vnodes, sizeof(*x->where));
-	if (x->where == NULL)
-		return client_no_memory(err);
 	txn_begin(x);
-	return DORIS_OK;
 }
 
 void txn_free(Txn *x)
@@ -70,14 +67,15 @@ void txn_free(Txn *x)
 	topology_unref(x->topo);
 }
 
-DorisStatus txn_attempt(Txn *x, DorisError *err)
+void txn_attempt(Txn *x)
 {
 	uint32_t i;
 
-	(void) err;
+	/* the number of vnodes is the cluster's for ever */
 	topology_unref(x->topo);
 	x->topo = topology_ref(x->c->topo);
-	memset(x->where, 0, x->topo->vnodes * sizeof(*x->where));
+	free(x->where);
+	x->where = NULL;
 	x->nplaces = 0;
 	x->mode = TXN_SINGLE;
 	x->one_vnode = true;
@@ -93,7 +91,6 @@ DorisStatus txn_attempt(Txn *x, DorisError *err)
 		t->nitems = 0;
 		buf_reset(&t->bytes);
 	}
-	return DORIS_OK;
 }
 
 /* ---- targets ---- */
@@ -124,7 +121,7 @@ static StageTarget *target_of(Txn *x, const TopoNode *node)
 	t->node = node->id;
 	t->clean = true;
 	t->peer = peer_of_node(x->c, node);
-	t->touched = calloc(DORIS_MAX_VNODES / 64, sizeof(uint64_t));
+	t->touched = calloc(TXN_TOUCHED_WORDS(x), sizeof(uint64_t));
 	if (t->peer == NULL || t->touched == NULL)
 	{
 		free(t->touched);
@@ -135,6 +132,25 @@ static StageTarget *target_of(Txn *x, const TopoNode *node)
 	buf_init(&t->bytes);
 	x->targets[x->ntargets++] = t;
 	return t;
+}
+
+static TxnPlace *place_find(Txn *x, uint32_t vnode)
+{
+	uint32_t i;
+
+	if (x->where == NULL && x->nplaces > FEW_PLACES)
+	{
+		/* without memory for it we go on looking through them */
+		x->where = calloc(x->topo->vnodes, sizeof(*x->where));
+		for (i = 0; x->where != NULL && i < x->nplaces; i++)
+			x->where[x->places[i].vnode] = i + 1;
+	}
+	if (x->where != NULL)
+		return x->where[vnode] > 0 ? &x->places[x->where[vnode] - 1] : NULL;
+	for (i = 0; i < x->nplaces; i++)
+		if (x->places[i].vnode == vnode)
+			return &x->places[i];
+	return NULL;
 }
 
 /*
@@ -149,11 +165,9 @@ static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError 
 	int n;
 	int i;
 
-	if (x->where[vnode] > 0)
-	{
-		*out = &x->places[x->where[vnode] - 1];
+	*out = place_find(x, vnode);
+	if (*out != NULL)
 		return STAGE_GO;
-	}
 	n = topology_targets(x->topo, vnode, targets);
 	for (i = 0; i < n; i++)
 	{
@@ -195,6 +209,7 @@ static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError 
 		x->places_cap = cap;
 	}
 	place = &x->places[x->nplaces];
+	place->vnode = vnode;
 	place->n = (uint8_t) n;
 	for (i = 0; i < n; i++)
 	{
@@ -205,7 +220,9 @@ static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError 
 			return STAGE_FAIL;
 		}
 	}
-	x->where[vnode] = ++x->nplaces;
+	if (x->where != NULL)
+		x->where[vnode] = x->nplaces + 1;
+	x->nplaces++;
 	*out = place;
 	return STAGE_GO;
 }
@@ -569,115 +586,4 @@ StageVerdict txn_hold(Txn *x, DorisError *err)
 	if (v == STAGE_GO)
 		v = targets_wait(x, NULL, err);
 	return v;
-}
-
-/* ---- a decision row ---- */
-Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersion version,
-				  uint64_t expires_ms, const KeyRef *at, DorisBytes value, uint64_t until,
-				  StageOne *out, DorisError *err)
-{
-	TopoTarget targets[DORIS_MAX_TARGETS];
-	StageRow row = {.at = *at, .kind = WRITE_INSERT, .value = value};
-	StageRequest req = {.txn = txn,
-						.version = version,
-						.mode = TXN_SINGLE,
-						.decision_vnode = at->vnode,
-						.expires_ms = expires_ms,
-						.nrows = 1,
-						.rows = &row};
-	Call calls[DORIS_MAX_TARGETS];
-	Call *waiting[DORIS_MAX_TARGETS];
-	int n = topology_targets(t, at->vnode, targets);
-	int open = n;
-	int tries;
-	int i;
-	Outcome o = TXN_COMMITTED;
-
-	memset(out, 0, sizeof(*out));
-	err->code = DORIS_OK;
-	for (i = 0; i < n; i++)
-	{
-		call_init(&calls[i]);
-		stage_request_encode(&calls[i].body, &req);
-		waiting[i] = &calls[i];
-	}
-	for (tries = 0; tries < CLIENT_TRIES && open > 0 && o == TXN_COMMITTED; tries++)
-	{
-		uint64_t slice = clock_mono_ms() + ((uint64_t) STAGE_SLICE_MS << tries);
-		DorisStatus st = DORIS_OK;
-
-		if (slice > until)
-			slice = until;
-		if (tries > 0)
-			st = client_pause(c, STAGE_PAUSE_MS << tries, err);
-		for (i = 0; i < n && st == DORIS_OK; i++)
-		{
-			Peer *p = peer_of_node(c, targets[i].node);
-
-			if (p == NULL)
-				st = client_no_memory(err);
-			else if (waiting[i] != NULL)
-				call_start(c, waiting[i], p, MSG_STAGE, t, slice);
-		}
-		if (st == DORIS_OK)
-			st = calls_wait(c, waiting, n, true, slice, err);
-		if (st != DORIS_OK && st != DORIS_TIMEOUT)
-		{
-			o = TXN_OPEN;
-			break;
-		}
-		for (i = 0; i < n && o == TXN_COMMITTED; i++)
-		{
-			Call *call = waiting[i];
-			StageReply reply;
-
-			if (call == NULL)
-				continue;
-			if (call->state != CALL_DONE)
-			{
-				call_cut(c, call);
-				continue;
-			}
-			if (call->status == DORIS_UNREACHABLE)
-			{
-				*err = call->err;
-				continue;
-			}
-			if (call->status != DORIS_OK ||
-				stage_reply_decode(&call->reply, &reply, &call->err) != DORIS_OK)
-			{
-				*err = call->err;
-				out->moved = status_is_moved(call->status);
-				o = TXN_OPEN;
-				break;
-			}
-			if (!reply.held)
-			{
-				o = TXN_ABORTED;
-				out->node = targets[i].node->id;
-				out->conflict = reply.conflicts[0];
-				out->conflict.staged.value = (DorisBytes){NULL, 0};
-				doris_error(err, DORIS_CONFLICT, "node %s refused the decision of transaction %s",
-							targets[i].node->name, txn_text(txn));
-			}
-			stage_reply_free(&reply);
-			waiting[i] = NULL;
-			open--;
-		}
-		if (clock_mono_ms() >= until)
-			break;
-	}
-	if (o == TXN_COMMITTED && open > 0)
-	{
-		o = TXN_OPEN;
-		if (err->code == DORIS_OK || err->code == DORIS_TIMEOUT)
-			doris_error(err, DORIS_TIMEOUT,
-						"no answer about the decision of transaction %s in time", txn_text(txn));
-	}
-	for (i = 0; i < n; i++)
-	{
-		out->sent |= calls[i].maybe_arrived;
-		call_free(c, &calls[i]);
-	}
-	return o;
 }

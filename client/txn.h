@@ -45,6 +45,9 @@ typedef struct StageTarget
 	uint32_t ntouched;
 } StageTarget;
 
+/* Words of StageTarget.touched. */
+#define TXN_TOUCHED_WORDS(x) (((x)->topo->vnodes + 63) / 64)
+
 typedef enum StageVerdict
 {
 	STAGE_GO = 0,
@@ -69,8 +72,8 @@ typedef struct Txn
 	StageTarget **targets;
 	uint32_t ntargets;
 	uint32_t cap;
-	uint32_t *where;		 /* vnode → index + 1 into places of this attempt; V entries */
 	struct TxnPlace *places; /* targets of the vnodes used in this attempt */
+	uint32_t *where;		 /* vnode → index + 1 into places; NULL: few enough to look through */
 	uint32_t nplaces;
 	uint32_t places_cap;
 	bool flushed;		/* a message was sent in this attempt */
@@ -90,17 +93,17 @@ typedef struct Txn
 /* Where the rows of one vnode go. */
 typedef struct TxnPlace
 {
+	uint32_t vnode;
 	uint8_t n;
 	StageTarget *targets[DORIS_MAX_TARGETS];
 } TxnPlace;
 
 /* New ids; nothing of what was before is known any more. */
 extern void txn_begin(Txn *x);
-extern DORIS_MUST_CHECK DorisStatus txn_init(Txn *x, DorisClient *c, DorisCommitResult *result,
-											 DorisError *err);
+extern void txn_init(Txn *x, DorisClient *c, DorisCommitResult *result);
 extern void txn_free(Txn *x);
 /* Begins an attempt under the newest topology. */
-extern DORIS_MUST_CHECK DorisStatus txn_attempt(Txn *x, DorisError *err);
+extern void txn_attempt(Txn *x);
 /* Adds a row; sends what is full. */
 extern StageVerdict txn_add(Txn *x, const DorisWrite *w, DorisError *err);
 /* Sends the rest and waits until all targets hold everything. */
