@@ -128,30 +128,51 @@ static inline Topology *fixture_next(Fixture *f)
 	return t;
 }
 
-static inline void fixture_open(Fixture *f)
+static inline Config fixture_config(const char *home)
 {
-	static Config config;
-	Topology *t;
+	Config config;
 
-	memset(f, 0, sizeof(*f));
 	memset(&config, 0, sizeof(config));
-	(void) snprintf(config.home, sizeof(config.home), "/");
+	(void) snprintf(config.home, sizeof(config.home), "%s", home);
 	(void) snprintf(config.name, sizeof(config.name), "n1");
 	(void) snprintf(config.listen, sizeof(config.listen), "tcp://127.0.0.1:7001");
 	config.memory_minutes = 15;
 	config.workers = 1;
+	config.cache_mb = 64;
+	return config;
+}
+
+/* Opens a node on a store. first: it is a new home, and gets its identity and topology. */
+static inline void fixture_open_on(Fixture *f, const StoreDriver *driver, const char *home,
+								   bool first)
+{
+	Config config = fixture_config(home);
+
+	memset(f, 0, sizeof(*f));
 	log_set_level(LOG_ERROR);
 	f->node = calloc(1, sizeof(*f->node));
 	assert_non_null(f->node);
-	assert_int_equal(node_open(f->node, &config, &store_memory, &f->err), DORIS_OK);
+	assert_int_equal(node_open(f->node, &config, driver, &f->err), DORIS_OK);
 	assert_int_equal(worker_init(&f->w, f->node, &f->err), DORIS_OK);
-	t = fixture_topology();
-	f->node->identity.node = 1;
-	atomic_store(&f->node->node_id, 1);
-	memcpy(f->node->identity.cluster, t->cluster, DORIS_UUID_SIZE);
-	assert_int_equal(fixture_take(f, t), DORIS_OK);
-	topology_unref(t);
+	if (first)
+	{
+		Topology *t = fixture_topology();
+
+		f->node->identity.node = 1;
+		memcpy(f->node->identity.cluster, t->cluster, DORIS_UUID_SIZE);
+		atomic_store(&f->node->node_id, 1);
+		assert_int_equal(meta_save_identity(&f->w, &f->node->identity, &f->err), DORIS_OK);
+		assert_int_equal(fixture_take(f, t), DORIS_OK);
+		topology_unref(t);
+	}
+	else
+		f->topo = topology_ref(f->node->placement->topo);
 	atomic_store(&f->node->serving, true);
+}
+
+static inline void fixture_open(Fixture *f)
+{
+	fixture_open_on(f, &store_memory, "/", true);
 }
 
 static inline void fixture_close(Fixture *f)
