@@ -18,6 +18,7 @@ static bool held = false; /* interrupts wait until PostgreSQL has committed, too
  */
 static void commit_writes(void)
 {
+	volatile bool done = false;
 	bool timed = StatementTimeout > 0 && !get_timeout_active(STATEMENT_TIMEOUT);
 
 	if (!buffer_any())
@@ -29,7 +30,7 @@ static void commit_writes(void)
 	held = true;
 	if (timed)
 	{
-		disable_timeout(STATEMENT_TIMEOUT, true);
+		disable_timeout(STATEMENT_TIMEOUT, !done); /* the error asks whether it fired */
 		if (get_timeout_indicator(STATEMENT_TIMEOUT, true))
 			QueryCancelPending = false;
 	}
