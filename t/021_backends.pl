@@ -80,10 +80,17 @@ for (split /\n/, $cluster->sql('SELECT round, min(n), max(n) FROM backends_n GRO
 }
 cmp_ok($total, '>', 0, "$total updates of $rows rows were done on all or none");
 
-# writers go on over what the dead left: they wait for its expiry and close it
+# writers go on over what the dead left: they wait for its expiry and close it; also where nothing came of it
+my @lost = grep { !$found{$_} } sort { $a <=> $b } keys %sent;
+my $lost = join ',', @lost;
 $cluster->wait_for('every row can be written', 90, sub {
 	$cluster->sqlstate("UPDATE backends_n SET n = -1; UPDATE backends_t SET v = 'touched'; UPDATE backends_u SET v = 'touched'", 60) eq '';
 });
 is($cluster->sql("SELECT count(*) FROM backends_t WHERE v <> 'touched'"), 0, 'every row can be written again');
+$cluster->wait_for('the keys of lost transactions are free', 90, sub {
+	$cluster->sqlstate("INSERT INTO backends_t SELECT t * 1000 + g, t, 'new' FROM unnest('{$lost}'::int[]) t, generate_series(1, $rows) g;
+		INSERT INTO backends_u SELECT unnest('{$lost}'::int[]), 'new'", 60) eq '';
+});
+is($cluster->sql("SELECT count(*) FROM backends_t WHERE v = 'new'"), @lost * $rows, 'the keys of ' . @lost . ' lost transactions are free');
 ok($cluster->digests_equal(30), 'both groups hold the same');
 done_testing();

@@ -151,7 +151,7 @@ for my $frame (@frames)
 }
 # a tampered clock is not authentic: no answer that says OK (a reply is sealed; an error may be told, rows never)
 my $old = $frames[0];
-substr($old, 28, 8) = pack 'Q<', (time - 3600) * 1000;
+substr($old, 32, 8) = pack 'Q<', (time - 3600) * 1000;
 my $back = raw($admins[0], $hello . frame($old), 0.5);
 cmp_ok(length($back), '<', 2000, 'a frame stamped an hour ago brings no topology');
 
