@@ -68,9 +68,11 @@ typedef struct Peer
 	FinishWork *work;		/* FINISH items to be sent (finish.c) */
 	FinishWork *work_last;
 	uint32_t nwork;
-	uint32_t nsent;		 /* the first of them are in the call under way */
-	Call *finishing;	 /* for FINISH on the background line; made when first needed */
-	uint64_t rest_until; /* no FINISH before this */
+	uint32_t nsent;			 /* the first of them are in the call under way */
+	Call *finishing;		 /* for FINISH on the background line; made when first needed */
+	uint64_t rest_until;	 /* no FINISH before this */
+	uint64_t finish_sent_ms; /* when the latest was sent */
+	bool urgent;			 /* an item is not to wait for others */
 	DorisNodeCounters count;
 } Peer;
 
@@ -169,6 +171,7 @@ struct DorisClient
 	bool no_cancel;		 /* the wait callback is not to be asked (bounded by CLIENT_LEARN_MS) */
 	bool cancelled;		 /* the public call in progress was told to stop */
 	uint32_t nwork;		 /* FINISH items waiting, all peers */
+	bool flushing;		 /* none of them is to wait for others */
 	DorisTxnId recent[CLIENT_RECENT]; /* own, committed */
 	uint32_t nrecent;				  /* ever put there */
 	DorisBuf out;					  /* the message being sent */

@@ -3,7 +3,8 @@
  *
  * Rule *finish*: when the outcome of a transaction is known, its targets are told, many transactions in one message, and nobody
  * waits for it: whoever meets a staged write finds the outcome without us. So an item that
- * cannot be delivered is given up after a few tries. Only one thing depends on the answers: a decision row is
+ * cannot be delivered is given up after a few tries. A client that commits in quick succession sends them together: each
+ * message costs a node as much as staging a row. Only one thing depends on the answers: a decision row is
  * finished (and later forgotten by the nodes) only after every target has acknowledged.
  *
  * Items that say abort are only ever queued for transactions that can never commit, in any epoch.
@@ -17,6 +18,8 @@
 #define FINISH_ITEMS 1024 /* of one message */
 #define FINISH_PATIENCE_MS \
 	30000 /* a node that does not answer in this is cut off; it may have millions of rows to end */
+#define FINISH_LAZY_MS 10		  /* one message to a node in this time, unless */
+#define FINISH_LAZY_ITEMS 16	  /* so many items wait for it */
 #define FINISH_REST_MS 100		  /* after a failure, growing */
 #define FINISH_MAX_IDS (1u << 18) /* vnode numbers in one message: 1 MiB */
 
@@ -108,6 +111,7 @@ void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit, const ui
 	p->work_last = w;
 	p->nwork++;
 	c->nwork++;
+	p->urgent |= !commit; /* somebody waits for it, or will meet it */
 }
 
 /* Takes the first item off; done: acknowledged. */
@@ -210,6 +214,8 @@ static void finish_send(DorisClient *c, Peer *p)
 	finish_request_encode(&p->finishing->body, &req);
 	p->nsent = req.nitems;
 	p->finishing->line = &p->background;
+	p->finish_sent_ms = clock_mono_ms();
+	p->urgent = false;
 	call_start(c, p->finishing, p, MSG_FINISH, c->topo, clock_mono_ms() + FINISH_PATIENCE_MS);
 }
 
@@ -232,7 +238,9 @@ void finish_pump(DorisClient *c)
 			}
 			finish_take(c, p);
 		}
-		if (p->nwork > 0 && (p->rest_until == 0 || clock_mono_ms() >= p->rest_until))
+		if (p->nwork > 0 && (p->rest_until == 0 || clock_mono_ms() >= p->rest_until) &&
+			(p->urgent || c->flushing || p->nwork >= FINISH_LAZY_ITEMS ||
+			 clock_mono_ms() - p->finish_sent_ms >= FINISH_LAZY_MS))
 			finish_send(c, p);
 	}
 }
@@ -242,6 +250,7 @@ void finish_flush(DorisClient *c, const FinishGroup *group, uint32_t left, int m
 	uint64_t until = clock_mono_ms() + (uint64_t) ms;
 	DorisError err;
 
+	c->flushing = true;
 	finish_pump(c);
 	while ((group != NULL ? group->waiting : c->nwork) > left && clock_mono_ms() < until)
 	{
@@ -255,12 +264,13 @@ void finish_flush(DorisClient *c, const FinishGroup *group, uint32_t left, int m
 		if (any == NULL)
 		{
 			if (client_pause(c, 5, &err) != DORIS_OK)
-				return;
+				break;
 		}
 		else if (calls_wait(c, &any, 1, true, step, &err) == DORIS_CANCELLED)
-			return;
+			break;
 		finish_pump(c);
 	}
+	c->flushing = false;
 }
 
 void finish_forget(DorisClient *c, Peer *p)

@@ -32,17 +32,29 @@ static void die(const char *what, const char *detail)
 	exit(1);
 }
 
+/* Below the range from which the kernel takes ports for outgoing connections. */
 static int free_port(void)
 {
-	int s = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(a);
+	int tries;
 
-	if (s < 0 || bind(s, (struct sockaddr *) &a, sizeof(a)) != 0 ||
-		getsockname(s, (struct sockaddr *) &a, &len) != 0)
-		die("no free port", strerror(errno));
-	(void) close(s);
-	return ntohs(a.sin_port);
+	for (tries = 0; tries < 1000; tries++)
+	{
+		struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		int s = socket(AF_INET, SOCK_STREAM, 0);
+		uint16_t random;
+		bool free;
+
+		if (s < 0 || getrandom(&random, sizeof(random), 0) != sizeof(random))
+			die("no port", strerror(errno));
+		random = (uint16_t) (12000 + random % 20000);
+		a.sin_port = htons(random);
+		free = bind(s, (struct sockaddr *) &a, sizeof(a)) == 0;
+		(void) close(s);
+		if (free)
+			return random;
+	}
+	die("no port", "none is free");
+	return -1;
 }
 
 static void nap(int ms)
