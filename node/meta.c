@@ -81,7 +81,8 @@ static DorisBytes numbered_key(const char *prefix, uint32_t number, uint8_t out[
 	size_t n = strlen(prefix);
 	DorisBytes key = {out, n + 4};
 
-	memcpy(out, prefix, n);
+	for (size_t i = 0; i < n; i++)
+		out[i] = (uint8_t) prefix[i];
 	out[n] = (uint8_t) (number >> 24);
 	out[n + 1] = (uint8_t) (number >> 16);
 	out[n + 2] = (uint8_t) (number >> 8);

@@ -30,7 +30,7 @@ void node_stop(Node *n, int exit_code)
 
 	(void) atomic_compare_exchange_strong(&n->exit_code, &none, exit_code);
 	atomic_store(&n->stopping, true);
-	(void) pthread_kill(n->main_thread, SIGTERM);
+	(void) kill(getpid(), SIGTERM); /* blocked everywhere: the main thread's sigwait gets it */
 }
 
 DorisStatus worker_init(Worker *w, Node *n, DorisError *err)
@@ -195,7 +195,6 @@ DorisStatus node_open(Node *n, const Config *config, const StoreDriver *driver, 
 	n->config = *config;
 	n->driver = driver;
 	n->lock_fd = -1;
-	n->main_thread = pthread_self();
 	atomic_store(&n->exit_code, -1);
 	init_locks(n);
 	if (sodium_init() < 0)

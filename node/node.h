@@ -126,7 +126,6 @@ typedef struct Node
 	const StoreDriver *driver;
 	Store *store;
 	Listener *listener;
-	pthread_t main_thread;
 	atomic_bool stopping;
 	_Atomic int exit_code;
 

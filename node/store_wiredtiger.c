@@ -239,7 +239,8 @@ static void close_cursor_at(StoreSession *ss, uint32_t i)
 
 	if (c == ss->positioned)
 		ss->positioned = NULL;
-	(void) c->close(c);
+	if (c != NULL)
+		(void) c->close(c);
 	ss->cursors[t] = NULL;
 	ss->open[i] = ss->open[--ss->nopen];
 }
@@ -310,7 +311,7 @@ static DorisStatus cursor_for(StoreSession *ss, StoreTable t, WT_CURSOR **out, D
 	rc = ss->wt->open_cursor(ss->wt, uri, NULL, NULL, out);
 	if (rc == ENOENT)
 		return doris_error(err, DORIS_IO, "the table %s does not exist", uri);
-	if (rc != 0)
+	if (rc != 0 || *out == NULL)
 		return wt_error(rc, uri, err);
 	ss->cursors[t] = *out;
 	ss->open[ss->nopen++] = t;
