@@ -38,7 +38,8 @@ static const Verb verbs[] = {
 	{"stats", verb_stats, 1, 1, false, "NODE | HOST:PORT",
 	 "A process's counters; admins by their address."},
 	{"digest", verb_digest, 0, 1, true, "[NAMESPACE]",
-	 "Compares the copies of all groups vnode by vnode: equal, different, unknown; exit code 1 "
+	 "Compares the copies of all groups vnode by vnode: equal, different, unsettled, unknown; exit "
+	 "code 1 "
 	 "unless all are equal."},
 	{"bench", verb_bench, 0, 0, false, "[--clients N] [--seconds S] [--mix read|write|mixed]",
 	 "Measures operations on single rows of namespace dorisctl_bench, which it makes and drops."},

@@ -51,7 +51,7 @@ like(ctl(0, 'status'), qr/^epoch /m, 'status');
 like(ctl(0, 'nodes'), qr/^g1n1\s+tcp:\S+\s+data\s+1\s+up/m, 'nodes');
 like(ctl(0, 'stats', 'g1n1'), qr/^requests_stage\s+[1-9]/m, 'stats of a node');
 ctl(3, 'stats', 'nobody');
-like(ctl(0, 'digest', 'ctl_kv'), qr/different 0, unknown 0 vnodes; 503 rows/, 'digest');
+like(ctl(0, 'digest', 'ctl_kv'), qr/different 0, unsettled 0, unknown 0 vnodes; 503 rows/, 'digest');
 like(ctl(0, 'bench', '--seconds', '1', '--clients', '2'), qr/operations in 1 s/, 'bench');
 
 # Every transaction above has been finished, its decision row too, though the clients are gone (rule finish).
