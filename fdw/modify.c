@@ -13,7 +13,7 @@
  *
  * The cluster knows no constraints but its keys, so NOT NULL, CHECK and partition bounds are checked here.
  */
-#include "executor.h"
+#include "modify.h"
 
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
@@ -23,8 +23,7 @@
 #include "optimizer/appendinfo.h"
 #include "utils/memutils.h"
 
-#define BATCH_BYTES (4 * 1024 * 1024) /* of keys and values gathered before they are looked up */
-#define ROW_COLUMN "doris_row"		  /* junk: the old row, for DELETE RETURNING */
+#define ROW_COLUMN "doris_row" /* junk: the old row, for DELETE RETURNING */
 
 /* ModifyTable's fdw_private */
 enum ModifyPrivate
@@ -32,56 +31,9 @@ enum ModifyPrivate
 	MODIFY_DO_NOTHING /* Boolean: ON CONFLICT DO NOTHING */
 };
 
-/* A row gathered; its key and value are in DorisModify.bytes. */
-typedef struct NewRow
-{
-	Size at;
-	Size key_len;
-	Size route_len;
-	Size value_len;
-	WriteKind kind; /* INSERT; direct: also PUT, DELETE */
-	bool skip;		/* ON CONFLICT DO NOTHING, or a second change of the same row */
-} NewRow;
-
-typedef struct DorisModify
-{
-	Relation rel;
-	DorisClient *client;
-	DorisTable *table;
-	WriteBuffer *buffer; /* NULL until the first write */
-	DorisHandle *handle;
-	CommandId cid;
-	SubTransactionId subid;
-	bool direct;
-	bool do_nothing;
-	bool hold_back; /* ExecForeignInsert may keep rows for a batch */
-	int batch_size;
-	AttrNumber *key_junk; /* UPDATE, DELETE: by key position - 1 */
-	AttrNumber version_junk[3];
-	AttrNumber row_junk; /* 0: none */
-	MemoryContext context;
-	MemoryContext scratch; /* of one row or flush */
-	DorisWork *work;	   /* EXPLAIN ANALYZE only */
-
-	NewRow *rows; /* gathered */
-	int nrows;
-	int cap;
-	StringInfoData bytes;
-	TupleTableSlot **done; /* batch inserts: the slots whose rows went in */
-	int done_cap;
-} DorisModify;
-
 int modify_updatable(Relation rel)
 {
 	return (1 << CMD_INSERT) | (1 << CMD_UPDATE) | (1 << CMD_DELETE);
-}
-
-void modify_duplicate(DorisTable *t, DorisBytes key)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("duplicate key value violates unique key of namespace \"%s\"", t->ns->name),
-			 errdetail("Key %s already exists.", table_key_text(t, key))));
 }
 
 /* ---- planning ---- */
@@ -236,262 +188,6 @@ DorisWork *modify_work(ResultRelInfo *rri, DorisClient **client)
 	return m->work;
 }
 
-/* ---- gathering rows and sending them on ---- */
-
-static DorisBytes row_key(const DorisModify *m, const NewRow *r)
-{
-	return (DorisBytes){(const uint8 *) m->bytes.data + r->at, r->key_len};
-}
-
-static DorisBytes row_value(const DorisModify *m, const NewRow *r)
-{
-	return (DorisBytes){(const uint8 *) m->bytes.data + r->at + r->key_len, r->value_len};
-}
-
-static NewRow *gather_slot(DorisModify *m)
-{
-	if (m->nrows == m->cap)
-	{
-		int cap = m->cap ? m->cap * 2 : 16;
-
-		m->rows = m->rows ? repalloc(m->rows, cap * sizeof(NewRow))
-						  : MemoryContextAlloc(m->context, cap * sizeof(NewRow));
-		m->cap = cap;
-	}
-	memset(&m->rows[m->nrows], 0, sizeof(NewRow));
-	return &m->rows[m->nrows];
-}
-
-static void gather(DorisModify *m, WriteKind kind, DorisBytes key, Size route_len, DorisBytes value)
-{
-	NewRow *r = gather_slot(m);
-
-	r->at = m->bytes.len;
-	r->kind = kind;
-	r->key_len = key.len;
-	r->route_len = route_len;
-	r->value_len = value.len;
-	appendBinaryStringInfo(&m->bytes, (const char *) key.data, (int) key.len);
-	if (value.len > 0)
-		appendBinaryStringInfo(&m->bytes, (const char *) value.data, (int) value.len);
-	m->nrows++;
-}
-
-/* Encodes a row straight into the gathered bytes. */
-static void gather_insert(DorisModify *m, const Datum *values, const bool *nulls)
-{
-	NewRow *r = gather_slot(m);
-	size_t route_len;
-	Size at = m->bytes.len;
-	MemoryContext old = MemoryContextSwitchTo(m->scratch);
-
-	table_put_key(m->table, values, nulls, &m->bytes, &route_len);
-	r->at = at;
-	r->kind = WRITE_INSERT;
-	r->key_len = m->bytes.len - at;
-	r->route_len = route_len;
-	table_put_value(m->table, values, nulls, &m->bytes);
-	r->value_len = m->bytes.len - at - r->key_len;
-	m->nrows++;
-	MemoryContextSwitchTo(old);
-}
-
-/* Looks at keys in the cluster: found and version only. Into the handle's rows. */
-static const DorisRow *look_at_keys(DorisModify *m, const DorisBytes *keys, uint32 n)
-{
-	DorisError err = {0};
-	DorisStatus status;
-	uint32_t got;
-	const DorisRow *rows;
-
-	handle_clear(m->handle);
-	work_begin(m->work, m->client);
-	do
-		status = doris_get(m->client, m->table->ns, keys, n, NULL, 0, true, &m->handle->rows, &err);
-	while (status == DORIS_NO_NAMESPACE && table_follow(m->table, m->client, m->handle));
-	work_end(m->work, m->client);
-	if (status != DORIS_OK)
-		doris_ereport(&err, m->table->ns->name, n == 1 ? keys[0] : EMPTY_BYTES);
-	rows = doris_rows(m->handle->rows, &got);
-	Assert(got == n);
-	return rows;
-}
-
-static void conflict(DorisModify *m, NewRow *r)
-{
-	if (!m->do_nothing)
-		modify_duplicate(m->table, row_key(m, r));
-	r->skip = true;
-}
-
-static WriteBuffer *buffer_of(DorisModify *m)
-{
-	if (m->buffer == NULL)
-		m->buffer = buffer_open(m->rel, m->client, m->table);
-	return m->buffer;
-}
-
-static void flush_buffered(DorisModify *m)
-{
-	WriteBuffer *b = buffer_of(m);
-	DorisBytes *ask = palloc(m->nrows * sizeof(DorisBytes));
-	int *answer = palloc(m->nrows * sizeof(int));
-	const DorisRow *found = NULL;
-	uint32 nask = 0;
-	BufferedRow own;
-
-	for (int i = 0; i < m->nrows; i++)
-	{
-		DorisBytes key = row_key(m, &m->rows[i]);
-
-		answer[i] = -1;
-		if (!buffer_truncated(b) && !buffer_lookup(b, key, BUFFER_NEWEST, &own))
-		{
-			answer[i] = (int) nask;
-			ask[nask++] = key;
-		}
-	}
-	if (nask > 0)
-		found = look_at_keys(m, ask, nask);
-	for (int i = 0; i < m->nrows; i++)
-	{
-		NewRow *r = &m->rows[i];
-		const DorisRow *there = answer[i] >= 0 ? &found[answer[i]] : NULL;
-		BufferedRow row = {.was_absent = true,
-						   .key = row_key(m, r),
-						   .route_len = r->route_len,
-						   .value = row_value(m, r),
-						   .cid = m->cid};
-
-		/* look again: the batch itself may hold a key twice */
-		if (buffer_lookup(b, row.key, BUFFER_NEWEST, &own) ? !own.deleted : there && there->found)
-			conflict(m, r);
-		else
-		{
-			if (there != NULL)
-				row.base = there->version;
-			buffer_put(b, &row, m->subid);
-		}
-	}
-}
-
-static DorisModify *sorted; /* qsort has no argument */
-
-static int compare_rows(const void *a, const void *b)
-{
-	int x = *(const int *) a;
-	int y = *(const int *) b;
-	int c = bytes_compare(row_key(sorted, &sorted->rows[x]), row_key(sorted, &sorted->rows[y]));
-
-	return c != 0 ? c : x - y;
-}
-
-static void flush_direct(DorisModify *m)
-{
-	int *order = palloc(m->nrows * sizeof(int));
-	DorisBytes *ask = palloc(m->nrows * sizeof(DorisBytes));
-	DorisWrite *writes = palloc(m->nrows * sizeof(DorisWrite));
-	DorisError err = {0};
-	DorisStatus status;
-	uint32 nask = 0;
-	uint32 n = 0;
-
-	/* a key at most once in a batch: the first change of a row stands, a second INSERT is a duplicate */
-	for (int i = 0; i < m->nrows; i++)
-		order[i] = i;
-	sorted = m;
-	qsort(order, m->nrows, sizeof(int), compare_rows);
-	for (int i = 1; i < m->nrows; i++)
-	{
-		NewRow *r = &m->rows[order[i]];
-
-		if (bytes_compare(row_key(m, &m->rows[order[i - 1]]), row_key(m, r)) != 0)
-			continue;
-		if (r->kind == WRITE_INSERT)
-			conflict(m, r);
-		r->skip = true;
-	}
-
-	for (int i = 0; i < m->nrows; i++)
-		if (!m->rows[i].skip && m->rows[i].kind == WRITE_INSERT)
-			ask[nask++] = row_key(m, &m->rows[i]);
-	if (nask > 0)
-	{
-		const DorisRow *found = look_at_keys(m, ask, nask);
-
-		nask = 0;
-		for (int i = 0; i < m->nrows; i++)
-			if (!m->rows[i].skip && m->rows[i].kind == WRITE_INSERT && found[nask++].found)
-				conflict(m, &m->rows[i]);
-	}
-	for (int i = 0; i < m->nrows; i++)
-	{
-		NewRow *r = &m->rows[i];
-
-		if (r->skip)
-			continue;
-		writes[n].ns = m->table->ns->id;
-		writes[n].kind = r->kind == WRITE_DELETE ? WRITE_DELETE : WRITE_PUT;
-		writes[n].key = row_key(m, r);
-		writes[n].route = (DorisBytes){writes[n].key.data, r->route_len};
-		writes[n].base = (DorisVersion){0, 0};
-		writes[n].value = row_value(m, r);
-		n++;
-	}
-	if (n == 0)
-		return;
-	work_begin(m->work, m->client);
-	status = doris_apply(m->client, writes, n, &err);
-	work_end(m->work, m->client);
-	if (status != DORIS_OK)
-		doris_ereport(&err, m->table->ns->name, n == 1 ? writes[0].key : EMPTY_BYTES);
-}
-
-/* Sends on what is gathered; afterwards rows[].skip tells which were left out. */
-static void flush(DorisModify *m)
-{
-	MemoryContext old;
-
-	if (m->nrows == 0)
-		return;
-	old = MemoryContextSwitchTo(m->scratch);
-	if (m->direct)
-		flush_direct(m);
-	else
-		flush_buffered(m);
-	handle_clear(m->handle);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(m->scratch);
-	m->nrows = 0;
-	if (m->bytes.maxlen > 2 * BATCH_BYTES)
-	{
-		old = MemoryContextSwitchTo(m->context);
-		pfree(m->bytes.data);
-		initStringInfo(&m->bytes);
-		MemoryContextSwitchTo(old);
-	}
-	else
-		resetStringInfo(&m->bytes);
-}
-
-void modify_flush_all(void)
-{
-	dlist_iter it;
-
-	dlist_foreach(it, &handles)
-	{
-		DorisHandle *h = dlist_container(DorisHandle, node, it.cur);
-
-		if (h->modify != NULL)
-			flush(h->modify);
-	}
-}
-
-static bool is_full(const DorisModify *m)
-{
-	return m->nrows >= m->batch_size || m->bytes.len >= BATCH_BYTES;
-}
-
 /* ---- the rows of a statement ---- */
 
 static void check_constraints(DorisModify *m, EState *estate, ResultRelInfo *rri,
@@ -512,14 +208,14 @@ TupleTableSlot *modify_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot
 	slot_getallattrs(slot);
 	if (m->hold_back)
 	{
-		gather_insert(m, slot->tts_values, slot->tts_isnull);
-		if (is_full(m))
-			flush(m);
+		pending_insert(m, slot->tts_values, slot->tts_isnull);
+		if (pending_full(m))
+			pending_flush(m);
 		return slot;
 	}
-	flush(m);
-	gather_insert(m, slot->tts_values, slot->tts_isnull);
-	flush(m);
+	pending_flush(m);
+	pending_insert(m, slot->tts_values, slot->tts_isnull);
+	pending_flush(m);
 	return m->rows[0].skip ? NULL : slot;
 }
 
@@ -530,7 +226,7 @@ TupleTableSlot **modify_batch_insert(EState *estate, ResultRelInfo *rri, TupleTa
 	int ndone = 0;
 	int first = 0; /* the slot that the first gathered row came from */
 
-	flush(m);
+	pending_flush(m);
 	if (*nslots > m->done_cap)
 	{
 		m->done = m->done ? repalloc(m->done, *nslots * sizeof(TupleTableSlot *))
@@ -541,10 +237,10 @@ TupleTableSlot **modify_batch_insert(EState *estate, ResultRelInfo *rri, TupleTa
 	{
 		check_constraints(m, estate, rri, slots[i]);
 		slot_getallattrs(slots[i]);
-		gather_insert(m, slots[i]->tts_values, slots[i]->tts_isnull);
+		pending_insert(m, slots[i]->tts_values, slots[i]->tts_isnull);
 		if (i + 1 == *nslots || m->bytes.len >= BATCH_BYTES)
 		{
-			flush(m);
+			pending_flush(m);
 			for (int j = first; j <= i; j++)
 				if (!m->rows[j - first].skip)
 					m->done[ndone++] = slots[j];
@@ -594,7 +290,7 @@ static bool may_change(DorisModify *m, DorisBytes key)
 {
 	BufferedRow own;
 
-	if (!buffer_lookup(buffer_of(m), key, BUFFER_NEWEST, &own) || own.cid < m->cid)
+	if (!buffer_lookup(pending_buffer(m), key, BUFFER_NEWEST, &own) || own.cid < m->cid)
 		return true;
 	if (own.cid > m->cid)
 		ereport(ERROR,
@@ -615,7 +311,7 @@ static DorisBytes old_value(DorisModify *m, DorisBytes key)
 	uint32_t n;
 	const DorisRow *rows;
 
-	if (!m->direct && buffer_lookup(buffer_of(m), key, BUFFER_NEWEST, &own))
+	if (!m->direct && buffer_lookup(pending_buffer(m), key, BUFFER_NEWEST, &own))
 		return own.value;
 	handle_clear(m->handle);
 	work_begin(m->work, m->client);
@@ -631,7 +327,7 @@ static DorisBytes old_value(DorisModify *m, DorisBytes key)
 /* Raises the error of a duplicate when the key is there. Returns a tombstone's version. */
 static DorisVersion check_absent(DorisModify *m, DorisBytes key)
 {
-	WriteBuffer *b = buffer_of(m);
+	WriteBuffer *b = pending_buffer(m);
 	DorisVersion version = {0, 0};
 	BufferedRow own;
 	const DorisRow *found;
@@ -644,7 +340,7 @@ static DorisVersion check_absent(DorisModify *m, DorisBytes key)
 	}
 	if (buffer_truncated(b))
 		return version;
-	found = look_at_keys(m, &key, 1);
+	found = pending_look(m, &key, 1);
 	if (found->found)
 		modify_duplicate(m->table, key);
 	return found->version;
@@ -667,7 +363,7 @@ TupleTableSlot *modify_update(EState *estate, ResultRelInfo *rri, TupleTableSlot
 	check_constraints(m, estate, rri, slot);
 	slot_getallattrs(slot);
 	if (!m->direct)
-		flush(m); /* rows routed here */
+		pending_flush(m); /* rows routed here */
 	MemoryContextReset(m->scratch);
 	old = MemoryContextSwitchTo(m->scratch);
 	was = old_key(m, plan_slot, &was_route_len, &version);
@@ -700,10 +396,10 @@ TupleTableSlot *modify_update(EState *estate, ResultRelInfo *rri, TupleTableSlot
 						RelationGetRelationName(m->rel)),
 				 errhint("Delete the row and insert another, or set write_mode "
 						 "'transaction'.")));
-		gather(m, WRITE_PUT, row.key, row.route_len, row.value);
+		pending_add(m, WRITE_PUT, row.key, row.route_len, row.value);
 		MemoryContextSwitchTo(old);
-		if (is_full(m))
-			flush(m);
+		if (pending_full(m))
+			pending_flush(m);
 		return slot;
 	}
 	if (same_key)
@@ -734,7 +430,7 @@ TupleTableSlot *modify_delete(EState *estate, ResultRelInfo *rri, TupleTableSlot
 	Size route_len;
 
 	if (!m->direct)
-		flush(m);
+		pending_flush(m);
 	MemoryContextReset(m->scratch);
 	old = MemoryContextSwitchTo(m->scratch);
 	row.key = old_key(m, plan_slot, &route_len, &row.base);
@@ -745,12 +441,12 @@ TupleTableSlot *modify_delete(EState *estate, ResultRelInfo *rri, TupleTableSlot
 		return NULL;
 	}
 	if (m->direct)
-		gather(m, WRITE_DELETE, row.key, row.route_len, EMPTY_BYTES);
+		pending_add(m, WRITE_DELETE, row.key, row.route_len, EMPTY_BYTES);
 	else
 		buffer_put(m->buffer, &row, m->subid);
 	MemoryContextSwitchTo(old);
-	if (m->direct && is_full(m))
-		flush(m);
+	if (m->direct && pending_full(m))
+		pending_flush(m);
 	if (AttributeNumberIsValid(m->row_junk))
 	{
 		bool isnull;
@@ -769,7 +465,7 @@ void modify_end(EState *estate, ResultRelInfo *rri)
 	/* a partition that an UPDATE both scans and routes rows to is ended twice */
 	if (m == NULL || m->handle == NULL)
 		return;
-	flush(m);
+	pending_flush(m);
 	handle_free(m->handle);
 	m->handle = NULL;
 }

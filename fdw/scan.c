@@ -322,7 +322,8 @@ static DorisBytes bytes_after(DorisBytes prefix)
 	uint8 *b = palloc(Max(prefix.len, 1));
 	size_t n = prefix.len;
 
-	memcpy(b, prefix.data, prefix.len);
+	if (n > 0)
+		memcpy(b, prefix.data, n);
 	while (n > 0 && b[n - 1] == 0xFF)
 		n--;
 	if (n > 0)

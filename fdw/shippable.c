@@ -526,6 +526,11 @@ ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values, co
 		Datum d = index >= 0 ? values[index] : (Datum) 0;
 		int fit = 0;
 
+		if (col == NULL)
+		{
+			emit(&c, op, 0, EMPTY_BYTES); /* AND, OR, NOT */
+			continue;
+		}
 		if (index >= 0 && nulls[index])
 		{
 			emit_always(&c, col, false);
@@ -560,9 +565,6 @@ ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values, co
 				break;
 			case FILTER_IS_NULL:
 				emit(&c, op, col->id, EMPTY_BYTES);
-				break;
-			default:
-				emit(&c, op, 0, EMPTY_BYTES);
 				break;
 		}
 		if (c.bytes > SHIP_MAX_BYTES || c.n > DORIS_FILTER_MAX_OPS)

@@ -1,0 +1,64 @@
+/*
+ * modify.h: what modify.c and pending.c share: a modification in progress and the rows it has gathered.
+ */
+#ifndef DORIS_MODIFY_H
+#define DORIS_MODIFY_H
+
+#include "executor.h"
+
+#define BATCH_BYTES (4 * 1024 * 1024) /* of keys and values gathered before they are looked up */
+
+/* A row gathered; its key and value are in DorisModify.bytes. */
+typedef struct NewRow
+{
+	Size at;
+	Size key_len;
+	Size route_len;
+	Size value_len;
+	WriteKind kind; /* INSERT; direct: also PUT, DELETE */
+	bool skip;		/* ON CONFLICT DO NOTHING, or a second change of the same row */
+} NewRow;
+
+/* ResultRelInfo.ri_FdwState */
+typedef struct DorisModify
+{
+	Relation rel;
+	DorisClient *client;
+	DorisTable *table;
+	WriteBuffer *buffer; /* NULL until the first write */
+	DorisHandle *handle;
+	CommandId cid;
+	SubTransactionId subid;
+	bool direct;
+	bool do_nothing;
+	bool hold_back; /* ExecForeignInsert may keep rows for a batch */
+	int batch_size;
+	AttrNumber *key_junk; /* UPDATE, DELETE: by key position - 1 */
+	AttrNumber version_junk[3];
+	AttrNumber row_junk; /* 0: none */
+	MemoryContext context;
+	MemoryContext scratch; /* of one row or flush */
+	DorisWork *work;	   /* EXPLAIN ANALYZE only */
+
+	NewRow *rows; /* gathered */
+	int nrows;
+	int cap;
+	StringInfoData bytes;
+	TupleTableSlot **done; /* batch inserts: the slots whose rows went in */
+	int done_cap;
+} DorisModify;
+
+/* Gathers a row. */
+extern void pending_add(DorisModify *m, WriteKind kind, DorisBytes key, Size route_len,
+						DorisBytes value);
+/* Gathers an INSERT's row, encoded straight into the gathered bytes. */
+extern void pending_insert(DorisModify *m, const Datum *values, const bool *nulls);
+extern bool pending_full(const DorisModify *m);
+/* Sends on what is gathered. Afterwards, until the next row comes, rows[].skip tells which were left out. */
+extern void pending_flush(DorisModify *m);
+/* Looks at keys in the cluster: found and version only. In the handle's rows, until its next use. */
+extern const DorisRow *pending_look(DorisModify *m, const DorisBytes *keys, uint32 n);
+/* The table's write buffer, made when absent. */
+extern WriteBuffer *pending_buffer(DorisModify *m);
+
+#endif
