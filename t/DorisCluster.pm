@@ -59,7 +59,7 @@ sub run
 	local $/;
 	my $out = <$fh> // '';
 	close $fh;
-	return ($? >> 8, $out);
+	return ($? & 127 ? 128 + ($? & 127) : $? >> 8, $out);
 }
 
 # tools/local-cluster VERB ... on this cluster
