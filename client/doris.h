@@ -156,7 +156,7 @@ extern DORIS_MUST_CHECK DorisStatus doris_commit(DorisClient *c, const DorisWrit
 extern DORIS_MUST_CHECK DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes,
 												uint32_t n, DorisError *err);
 
-/* ---- what the client did: for EXPLAIN and statistics ---- */
+/* ---- what the client did for its callers, FINISH in the background aside: for EXPLAIN and statistics ---- */
 typedef struct DorisNodeCounters
 {
 	uint32_t node;

@@ -181,7 +181,6 @@ static void finish_take(DorisClient *c, Peer *p)
 		int tries = p->work != NULL ? p->work->tries : 0;
 
 		p->rest_until = clock_mono_ms() + (uint64_t) (FINISH_REST_MS << (2 * tries));
-		p->count.retries++;
 		for (i = 0; i < sent; i++)
 			work_again(c, p);
 	}

@@ -179,8 +179,11 @@ static DorisStatus line_send(DorisClient *c, Line *l, Call *call, DorisError *er
 		call->state = CALL_SENT;
 		if (!call->handing_on)
 			call->maybe_arrived = true;
-		call->peer->count.requests++;
-		call->peer->count.bytes += c->out.len;
+		if (l != &call->peer->background)
+		{
+			call->peer->count.requests++;
+			call->peer->count.bytes += c->out.len;
+		}
 	}
 	/* one big message must not keep its memory for ever */
 	if (c->out.cap > 4 * DORIS_BATCH_BYTES)
@@ -202,7 +205,8 @@ static void call_take(DorisClient *c, Peer *p, Line *l, Call *call, DorisBytes r
 	DorisStatus st;
 
 	l->in_flight = false;
-	p->count.bytes += raw.len;
+	if (l != &p->background)
+		p->count.bytes += raw.len;
 	st = envelope_read(&c->keys, raw.data, raw.len, &e, &body, &call->scratch, &call->err);
 	if (st == DORIS_OK && (e.request != l->request || (e.type & DORIS_REPLY) == 0))
 		st = doris_error(&call->err, DORIS_BAD_MESSAGE, "%s answered another request",
