@@ -188,8 +188,8 @@ asan: ## build everything with ASan and UBSan and run unit, SQL and TAP tests
 	@tools/asan
 valgrind: all ## run nodes, admins and dorisctl under valgrind: no leaks, no errors
 	@tools/valgrind
-faults: ## build programs and a private PostgreSQL with fault points into build/fault
-	@tools/variant fault FAULT_POINTS=-DDORIS_FAULT_POINTS
+faults: ## build the programs with fault points into build/fault, for the tests
+	@$(MAKE) --no-print-directory programs BUILD=build/fault FAULT_POINTS=-DDORIS_FAULT_POINTS
 bench: install-if-changed ## compare with postgres_fdw (BENCH="--rows N --seconds S")
 	@bench/fdw $(BENCH)
 
