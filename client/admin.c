@@ -12,19 +12,9 @@
 #define REPORT_SLICE_MS 1500 /* an admin probes the node before it answers */
 #define LEADER_PAUSE_MS 50
 
-static bool is_node_address(const DorisClient *c, const char *address)
-{
-	uint32_t i;
-
-	for (i = 0; i < c->topo->nnodes; i++)
-		if (strcmp(c->topo->nodes[i].address, address) == 0)
-			return true;
-	return false;
-}
-
 static bool is_admin(const DorisClient *c, const Peer *p)
 {
-	return p->host && !is_node_address(c, p->address);
+	return p->host && client_node_at(c, p->address) == NULL;
 }
 
 ReportVerdict client_report(DorisClient *c, uint32_t node, const char *what, uint64_t until)

@@ -72,6 +72,16 @@ const char *txn_text(DorisTxnId id)
 }
 
 /* ---- topology ---- */
+const TopoNode *client_node_at(const DorisClient *c, const char *address)
+{
+	uint32_t i;
+
+	for (i = 0; c->topo != NULL && i < c->topo->nnodes; i++)
+		if (strcmp(c->topo->nodes[i].address, address) == 0)
+			return &c->topo->nodes[i];
+	return NULL;
+}
+
 void client_note_epoch(DorisClient *c, Peer *p, uint64_t epoch)
 {
 	if (epoch > c->epoch_seen)
@@ -158,6 +168,27 @@ static DorisStatus refresh_from(DorisClient *c, Peer *p, uint64_t until, DorisEr
 	return st;
 }
 
+/* In which order processes are asked. */
+typedef enum RefreshRank
+{
+	REFRESH_SHOWN = 0,
+	REFRESH_ADMINS,
+	REFRESH_NODES,
+	REFRESH_OTHERS
+} RefreshRank;
+
+static int refresh_rank(const DorisClient *c, const Peer *p)
+{
+	const TopoNode *n;
+
+	if (p->suspect_until > clock_mono_ms())
+		return REFRESH_OTHERS;
+	n = client_node_at(c, p->address);
+	if (n == NULL)
+		return p->host ? REFRESH_ADMINS : REFRESH_OTHERS;
+	return n->condition == NODE_UP ? REFRESH_NODES : REFRESH_OTHERS;
+}
+
 DorisStatus client_refresh(DorisClient *c, uint64_t min_epoch, uint64_t until, DorisError *err)
 {
 	DorisError last = {.code = DORIS_OK};
@@ -170,15 +201,16 @@ DorisStatus client_refresh(DorisClient *c, uint64_t min_epoch, uint64_t until, D
 		int round;
 		bool asked = false;
 
-		/* who showed the newest epoch, when that is wanted; then the hosts; then the other nodes */
-		for (round = min_epoch == 0 ? 1 : 0; round < 3; round++)
+		/* who showed the newest epoch, when that is wanted; then admins; then nodes, those in trouble last */
+		for (round = min_epoch == 0 ? REFRESH_ADMINS : REFRESH_SHOWN; round <= REFRESH_OTHERS;
+			 round++)
 		{
-			for (p = round == 0 ? c->epoch_peer : c->peers; p != NULL; p = p->next)
+			for (p = round == REFRESH_SHOWN ? c->epoch_peer : c->peers; p != NULL; p = p->next)
 			{
 				uint64_t slice = clock_mono_ms() + REFRESH_SLICE_MS;
 				DorisStatus st;
 
-				if ((round == 1 && !p->host) || (round == 2 && p->host))
+				if (round != REFRESH_SHOWN && refresh_rank(c, p) != round)
 					continue;
 				st = refresh_from(c, p, slice < until ? slice : until, err);
 				if (st == DORIS_OK)
@@ -190,10 +222,12 @@ DorisStatus client_refresh(DorisClient *c, uint64_t min_epoch, uint64_t until, D
 				else if (st == DORIS_CANCELLED || st == DORIS_NO_MEMORY || st == DORIS_INTERNAL)
 					return st;
 				else
+				{
 					last = *err;
-				if (round == 0)
-					break;
-				if (clock_mono_ms() >= until)
+					if (st == DORIS_UNREACHABLE || st == DORIS_TIMEOUT)
+						peer_suspect(p, st);
+				}
+				if (round == REFRESH_SHOWN || clock_mono_ms() >= until)
 					break;
 			}
 		}

@@ -185,6 +185,8 @@ struct DorisClient
 
 /* Begins a public call: deadline, timer, background work. */
 extern void client_begin(DorisClient *c);
+/* The node with this address; NULL: none, so perhaps an admin. */
+extern const TopoNode *client_node_at(const DorisClient *c, const char *address);
 extern int client_left_ms(const DorisClient *c, uint64_t until);
 extern void client_note_epoch(DorisClient *c, Peer *p, uint64_t epoch);
 /* Takes a topology when it is newer and of the same cluster. */
