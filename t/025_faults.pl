@@ -5,7 +5,9 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use DorisCluster;
+use POSIX ();
 use Test::More;
+use Time::HiRes ();
 
 my $faulty = "$DorisCluster::root/build/fault/dorisctl";
 plan skip_all => "$faulty is not there: make faults" if !-x $faulty;
@@ -65,4 +67,47 @@ for my $point (sort keys %points)
 }
 cmp_ok($hit, '>', 6, "$hit cases were killed");
 ok($cluster->digests_equal, 'both groups hold the same');
+
+# A client that is not dead, only slow: it sleeps at a step past its deadline while another writes the same keys, and
+# wakes up to find its transaction closed. What the other was told as done stays; the sleeper does not undo it.
+my %sleeper;
+for my $point (sort keys %points)
+{
+	for my $n (1, 6)
+	{
+		$case++;
+		my @keys = map { "$case.$_" } 1 .. $n;
+		$cluster->ctl('put', 'faults', split / /, join ' -- ', map { "$_ v=old" } @keys);
+		my $out = File::Temp->new;
+		my $pid = fork // die;
+		if ($pid == 0)
+		{
+			$ENV{DORIS_FAULT} = "$point=sleep:5000";
+			open(STDOUT, '>&', $out);
+			open(STDERR, '>&', $out);
+			exec($faulty, @secret, '--deadline', 2000, 'put', 'faults', split / /, join ' -- ', map { "$_ v=sleeper" } @keys) or POSIX::_exit(127);
+		}
+		$sleeper{$case} = { pid => $pid, keys => \@keys, what => "asleep at $point, $n keys", out => $out };
+	}
+}
+Time::HiRes::sleep(1.5);    # all are at their step
+for (map { $sleeper{$_} } sort { $a <=> $b } keys %sleeper)
+{
+	my @keys = @{ $_->{keys} };
+	my ($rc) = $cluster->ctl('--deadline', 20000, 'put', 'faults', split / /, join ' -- ', map { "$_ v=other" } @keys);
+	is($rc, 0, "$_->{what}: another writer gets through");
+	$_->{before} = values_of(0, @keys);
+}
+for (map { $sleeper{$_} } sort { $a <=> $b } keys %sleeper)
+{
+	waitpid $_->{pid}, 0;
+	my ($rc, $said) = ($? >> 8, DorisCluster::slurp($_->{out}->filename));
+	chomp $said;
+	is($_->{before}, join(' ', ('other') x @{ $_->{keys} }), "$_->{what}: what the other wrote is read");
+	for my $group (1, 2)
+	{
+		is(values_of($group, @{ $_->{keys} }), $_->{before}, "$_->{what}: and stays in group $group (the sleeper said: $rc $said)");
+	}
+}
+ok($cluster->digests_equal(30), 'both groups hold the same');
 done_testing();
