@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -394,149 +393,12 @@ static void test_deaths(void **state)
 	}
 }
 
-/* ---- transfers between accounts, some clients killed: the sum stays ---- */
-#define ACCOUNTS 12
-#define TRANSFERERS 5
-#define START 100
-
-static unsigned seed;
-
-static int child_open_accounts(Rig *r, void *arg)
-{
-	DorisClient *c = rig_connect(r, 5000);
-	int i;
-
-	(void) arg;
-	for (i = 0; i < ACCOUNTS; i++)
-	{
-		char key[32];
-
-		snprintf(key, sizeof(key), "account-%d", i);
-		insert(c, key, "100");
-	}
-	settle(c);
-	doris_disconnect(c);
-	return 0;
-}
-
-static int child_transfers(Rig *r, void *arg)
-{
-	unsigned mine = seed * 31 + *(unsigned *) arg;
-	DorisClient *c = rig_connect(r, 2000);
-	uint64_t until = clock_mono_ms() + 4000;
-	int done = 0;
-
-	while (clock_mono_ms() < until)
-	{
-		int n = 2 + rand_r(&mine) % 3;
-		int first = rand_r(&mine) % ACCOUNTS;
-		int step = 1 + rand_r(&mine) % 2;
-		int sum = 0;
-		int i;
-		char keys[4][32];
-		char values[4][32];
-		DorisVersion versions[4];
-		DorisWrite w[4];
-		DorisError err;
-		DorisCommitResult result;
-		DorisStatus st;
-
-		for (i = 0; i < n; i++)
-		{
-			char text[32];
-
-			snprintf(keys[i], sizeof(keys[i]), "account-%d", (first + i * step) % ACCOUNTS);
-			st = rig_read(c, keys[i], text, sizeof(text), &versions[i], &err);
-			RIG_CHECK(st == DORIS_OK, "%s: %s", doris_status_name(st), err.message);
-			snprintf(values[i], sizeof(values[i]), "%d", atoi(text) + (i == 0 ? -(n - 1) : 1));
-			sum += i == 0 ? -(n - 1) : 1;
-		}
-		RIG_CHECK(sum == 0, "%d", sum);
-		for (i = 0; i < n; i++)
-			w[i] = rig_write(WRITE_UPDATE, keys[i], values[i], versions[i]);
-		st = rig_commit(c, w, (uint32_t) n, &result, &err);
-		RIG_CHECK(st == DORIS_OK || st == DORIS_CONFLICT || st == DORIS_UNKNOWN, "%s: %s",
-				  doris_status_name(st), err.message);
-		done += st == DORIS_OK;
-	}
-	RIG_CHECK(done > 0, "nobody ever let it through");
-	settle(c);
-	doris_disconnect(c);
-	return 0;
-}
-
-static int child_sums(Rig *r, void *arg)
-{
-	DorisClient *c = rig_connect(r, 10000);
-	int total = 0;
-	int i;
-
-	(void) arg;
-	for (i = 0; i < ACCOUNTS; i++)
-	{
-		char key[32];
-		char text[32];
-		DorisError err;
-		DorisWrite w;
-
-		snprintf(key, sizeof(key), "account-%d", i);
-		RIG_CHECK(rig_read(c, key, text, sizeof(text), NULL, &err) == DORIS_OK, "%s", err.message);
-		total += atoi(text);
-		/* writing over it ends whatever a dead client left there */
-		w = rig_write(WRITE_UPDATE, key, text, version_of(c, key));
-		must_commit(c, &w, 1);
-	}
-	RIG_CHECK(total == ACCOUNTS * START, "the sum is %d", total);
-	settle(c);
-	RIG_CHECK(rig_copies_equal(c, false), "the copies differ");
-	doris_disconnect(c);
-	return 0;
-}
-
-static void test_transfers(void **state)
-{
-	Rig *r = the_rig(state);
-	pid_t pids[TRANSFERERS];
-	unsigned ids[TRANSFERERS];
-	int i;
-	int killed = 0;
-
-	seed = getenv("DORIS_SEED") != NULL ? (unsigned) atoi(getenv("DORIS_SEED"))
-										: (unsigned) time(NULL);
-	print_message("transfers: seed %u (DORIS_SEED)\n", seed);
-	assert_int_equal(rig_run(r, child_open_accounts, NULL), 0);
-	for (i = 0; i < TRANSFERERS; i++)
-	{
-		ids[i] = (unsigned) i;
-		pids[i] = rig_child(r, child_transfers, &ids[i]);
-	}
-	/* two of them die in the middle of something */
-	srand(seed);
-	for (i = 0; i < 2; i++)
-	{
-		usleep((unsigned) (500000 + rand() % 700000));
-		(void) kill(pids[i], SIGKILL);
-	}
-	for (i = 0; i < TRANSFERERS; i++)
-	{
-		int rc = rig_wait(pids[i]);
-
-		if (rc == -1 && i < 2)
-			killed++;
-		else
-			assert_int_equal(rc, 0);
-	}
-	assert_int_equal(killed, 2);
-	assert_int_equal(rig_run(r, child_sums, NULL), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_race),
 		cmocka_unit_test(test_deaths),
-		cmocka_unit_test(test_transfers),
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
