@@ -12,10 +12,15 @@
  */
 #include "executor.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #define STATES_PER_CHUNK 4096
+#define BIG_TRANSACTION 100000 /* rows from which on its memory is given back to the system */
 #define SLOT_EMPTY 0
 #define SLOT_GONE UINT32_MAX
 
@@ -428,11 +433,20 @@ void buffer_undo(SubTransactionId subid)
 
 void buffer_discard(void)
 {
+	bool big = false;
+
 	if (writes.context == NULL)
 		return;
+	for (WriteTarget *t = writes.targets; t != NULL; t = t->next)
+		big = big || t->top->nstates > BIG_TRANSACTION;
 	spill_close(writes.log);
 	MemoryContextDelete(writes.context);
 	memset(&writes, 0, sizeof(writes));
+#ifdef __GLIBC__
+	/* an idle backend must not keep what one bulk load needed (I6) */
+	if (big)
+		(void) malloc_trim(0);
+#endif
 }
 
 /* ---- the commit ---- */
