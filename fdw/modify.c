@@ -226,6 +226,19 @@ TupleTableSlot **modify_batch_insert(EState *estate, ResultRelInfo *rri, TupleTa
 	int ndone = 0;
 	int first = 0; /* the slot that the first gathered row came from */
 
+	if (m->direct && !m->do_nothing)
+	{
+		/* nobody waits for these one by one: larger batches still, for each ends on disk */
+		for (int i = 0; i < *nslots; i++)
+		{
+			check_constraints(m, estate, rri, slots[i]);
+			slot_getallattrs(slots[i]);
+			pending_insert(m, slots[i]->tts_values, slots[i]->tts_isnull);
+			if (pending_full(m))
+				pending_flush(m);
+		}
+		return slots;
+	}
 	pending_flush(m);
 	if (*nslots > m->done_cap)
 	{

@@ -8,6 +8,8 @@
 
 #include "utils/memutils.h"
 
+#define DIRECT_BATCHES 10 /* a direct batch is so many times batch_size */
+
 void modify_duplicate(DorisTable *t, DorisBytes key)
 {
 	ereport(ERROR,
@@ -268,5 +270,6 @@ void modify_flush_all(void)
 
 bool pending_full(const DorisModify *m)
 {
-	return m->nrows >= m->batch_size || m->bytes.len >= BATCH_BYTES;
+	return m->nrows >= (m->direct ? DIRECT_BATCHES : 1) * m->batch_size ||
+		   m->bytes.len >= BATCH_BYTES;
 }
