@@ -393,12 +393,65 @@ static void test_deaths(void **state)
 	}
 }
 
+#ifdef DORIS_FAULT_POINTS
+/* ---- the same by fault points, in builds that have them: doris_commit itself is killed at each ---- */
+static int child_hits_fault(Rig *r, void *arg)
+{
+	const Death *d = arg;
+	DorisClient *c = rig_connect(r, 1500);
+	DorisWrite w[3];
+	DorisCommitResult result;
+	DorisError err;
+	char fault[64];
+	int i;
+
+	snprintf(fault, sizeof(fault), "%s=kill", d->tag);
+	RIG_CHECK(setenv("DORIS_FAULT", fault, 1) == 0, "setenv");
+	for (i = 0; i < d->rows; i++)
+	{
+		char key[64];
+
+		death_key(d, i, key, sizeof(key));
+		w[i] = rig_write(WRITE_UPDATE, key, "new", version_of(c, key));
+	}
+	RIG_CHECK(rig_commit(c, w, (uint32_t) d->rows, &result, &err) == DORIS_OK, "%s", err.message);
+	return 0; /* the point is not on this way */
+}
+
+static void test_fault_points(void **state)
+{
+	Rig *r = the_rig(state);
+	static const Death deaths[] = {
+		{STEP_ONE, 1, "client-staged-one", false, true},
+		{STEP_ONE, 3, "client-staged-one", false, false},
+		{STEP_ONE, 1, "client-staged", true, false},
+		{STEP_ONE, 3, "client-staged", false, false},
+		{STEP_ONE, 3, "client-decided", true, false},
+		{STEP_ONE, 1, "client-finishing", true, false},
+		{STEP_ONE, 3, "client-finishing", true, false},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(deaths) / sizeof(deaths[0]); i++)
+	{
+		Death d = deaths[i];
+
+		assert_int_equal(rig_run(r, child_prepare_death, &d), 0);
+		assert_int_equal(rig_run(r, child_hits_fault, &d), -1);
+		assert_int_equal(rig_run(r, child_survives, &d), 0);
+	}
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_race),
 		cmocka_unit_test(test_deaths),
+#ifdef DORIS_FAULT_POINTS
+		cmocka_unit_test(test_fault_points),
+#endif
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
