@@ -216,7 +216,9 @@ DorisStatus client_refresh(DorisClient *c, uint64_t min_epoch, uint64_t until, D
 				if (st == DORIS_OK)
 				{
 					asked = true;
-					if (c->topo != NULL && c->topo->epoch >= min_epoch)
+					/* for the newest there is all admins are asked: a standby may be behind the leader */
+					if (c->topo != NULL && c->topo->epoch >= min_epoch &&
+						(min_epoch > 0 || round != REFRESH_ADMINS))
 						return DORIS_OK;
 				}
 				else if (st == DORIS_CANCELLED || st == DORIS_NO_MEMORY || st == DORIS_INTERNAL)
@@ -230,6 +232,8 @@ DorisStatus client_refresh(DorisClient *c, uint64_t min_epoch, uint64_t until, D
 				if (round == REFRESH_SHOWN || clock_mono_ms() >= until)
 					break;
 			}
+			if (asked && c->topo != NULL && c->topo->epoch >= min_epoch)
+				return DORIS_OK;
 		}
 		if (clock_mono_ms() >= until || (asked && c->topo != NULL && min_epoch == 0))
 			break;
