@@ -378,6 +378,19 @@ static void node_spawn(Rig *r, int i)
 	r->pids[i] = pid;
 }
 
+/* What a node said last: its log goes with the rig. */
+static void show_end(const char *log)
+{
+	char line[400];
+	FILE *f = fopen(log, "r");
+
+	if (f == NULL)
+		return;
+	while (fgets(line, sizeof(line), f) != NULL)
+		fprintf(stderr, "rig: %s", line);
+	(void) fclose(f);
+}
+
 static void node_await(Rig *r, int i)
 {
 	char log[400];
@@ -391,6 +404,7 @@ static void node_await(Rig *r, int i)
 		if (waitpid(r->pids[i], &status, WNOHANG) == r->pids[i])
 		{
 			r->pids[i] = 0;
+			show_end(log);
 			die("a node ended; see", log);
 		}
 		if (clock_mono_ms() > until)
