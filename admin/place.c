@@ -140,7 +140,8 @@ Topology *place_first(const ClusterRow *c, const NodeRow *rows, int n)
 		{
 			TopoCopy *copy = topology_copy(t, g, v);
 
-			copy->owner = owners[v % m];
+			/* one further in each row of m: in step with the lead copies (v mod G), half of the nodes would serve no reads */
+			copy->owner = owners[(v + v / m) % m];
 			copy->complete = true; /* I2: nothing was ever written to the vnode */
 			copy->changed = 1;
 		}

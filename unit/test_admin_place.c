@@ -52,7 +52,7 @@ static void first_topology_is_even(void **state)
 	assert_int_equal(t->nnodes, 7);
 	for (uint32_t v = 0; v < 10; v++)
 	{
-		assert_int_equal(topology_copy(t, 1, v)->owner, g1[v % 3]);
+		assert_int_equal(topology_copy(t, 1, v)->owner, g1[(v + v / 3) % 3]);
 		assert_int_equal(topology_copy(t, 2, v)->owner, 2); /* 6 has not greeted */
 		assert_true(topology_copy(t, 1, v)->complete && topology_copy(t, 2, v)->complete);
 		assert_int_equal(topology_changed(t, v), 1);
@@ -64,7 +64,7 @@ static void first_topology_is_even(void **state)
 	/* and it travels */
 	assert_int_equal(topology_seal(t, NULL, &err), DORIS_OK);
 	assert_int_equal(topology_decode(t->encoded, t->encoded_len, NULL, &back, &err), DORIS_OK);
-	assert_int_equal(topology_copy(back, 1, 5)->owner, 7);
+	assert_int_equal(topology_copy(back, 1, 5)->owner, 1);
 	topology_unref(back);
 	topology_unref(t);
 }
@@ -95,6 +95,26 @@ static Topology *two_by_two(void)
 	return place_first(&c, rows, 5);
 }
 
+/* Reads go to the lead copy of each vnode: every node gets its share of them. */
+static void lead_copies_are_spread(void **state)
+{
+	Topology *t = two_by_two();
+	uint32_t reads[8] = {0};
+
+	(void) state;
+	assert_non_null(t);
+	for (uint32_t v = 0; v < t->vnodes; v++)
+	{
+		const TopoNode *readers[DORIS_MAX_GROUPS];
+
+		assert_int_equal(topology_readers(t, v, 0, readers), 2);
+		reads[readers[0]->id]++;
+	}
+	for (uint32_t id = 1; id <= 4; id++)
+		assert_int_equal(reads[id], t->vnodes / 4);
+	topology_unref(t);
+}
+
 static void last_copy_is_kept(void **state)
 {
 	Topology *t = two_by_two();
@@ -104,9 +124,9 @@ static void last_copy_is_kept(void **state)
 	assert_non_null(t);
 	assert_true(place_may_fail(t, 1, &v));
 	t->nodes[0].condition = NODE_DOWN;
-	/* node 3 holds the even vnodes of group 2, whose other copies are on node 1; node 4 the odd ones */
+	/* node 3 holds the vnodes of group 2 whose other copies are on node 1, vnode 0 first */
 	assert_false(place_may_fail(t, 3, &v));
-	assert_int_equal(v % 2, 0);
+	assert_int_equal(v, 0);
 	assert_true(place_may_fail(t, 4, &v));
 	assert_true(place_may_fail(t, 2, &v));
 	assert_true(place_may_fail(t, 5, &v)); /* a log node holds no copy */
@@ -227,6 +247,7 @@ static void uuids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(first_topology_is_even),
+									   cmocka_unit_test(lead_copies_are_spread),
 									   cmocka_unit_test(first_topology_waits),
 									   cmocka_unit_test(last_copy_is_kept),
 									   cmocka_unit_test(one_group_never_fails),
