@@ -44,6 +44,7 @@ typedef struct ApplyRun
 	bool *higher; /* rows that met a higher version in this round */
 	bool arrived; /* something may have, in any round */
 	bool moved;
+	bool down; /* a target is down by our topology */
 } ApplyRun;
 
 static void run_clear(ApplyRun *r)
@@ -86,6 +87,7 @@ static DorisStatus run_add(ApplyRun *r, uint32_t row, DorisError *err)
 
 		if (targets[i].node->condition != NODE_UP)
 		{
+			r->down = true;
 			doris_error(err, DORIS_UNAVAILABLE, "node %s, which holds a copy of vnode %u, is down",
 						targets[i].node->name, vnode);
 			return doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
@@ -314,6 +316,7 @@ DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, Do
 	bool *wanted = malloc(n + 1);
 	DorisStatus st;
 	int restamps = 0;
+	bool told_down = false;
 	int rounds;
 
 	client_begin(c);
@@ -347,6 +350,19 @@ DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, Do
 				st = why.code;
 			}
 			continue;
+		}
+		if (st != DORIS_OK && r.down && !told_down)
+		{
+			/* it may have come back since */
+			DorisError why = *err;
+
+			told_down = true;
+			if (client_refresh(c, 0, c->until, err) == DORIS_OK && c->topo->epoch > used)
+			{
+				st = DORIS_OK;
+				continue;
+			}
+			*err = why;
 		}
 		if (st != DORIS_OK)
 			break;

@@ -311,9 +311,12 @@ typedef struct CloseHint
  */
 extern Outcome close_single(DorisClient *c, DorisTxnId txn, uint32_t vnode, const CloseHint *hint,
 							uint64_t until, DorisError *err);
-/* The same for one of several vnodes, by its decision row. Its rows are not dropped yet. */
+/*
+ * The same for one of several vnodes, by its decision row. Its rows are not dropped yet. closer (or NULL): the transaction
+ * that staged "A", when it was ours (else untouched): to be finished when all targets have dropped the rows.
+ */
 extern Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode,
-							  uint64_t until, DorisError *err);
+							  uint64_t until, DorisTxnId *closer, DorisError *err);
 /*
  * A writer's question about the staged write s met at `node`: closes it when it has expired. ABORTED also: it is not
  * there any more. Nothing is finished yet.
@@ -335,6 +338,8 @@ extern FinishGroup *finish_group_new(DorisTxnId decision, uint32_t vnode, Topolo
 /* Queues FINISH for one node. vnodes is copied. group may be NULL. Never waits; drops on no memory (harmless). */
 extern void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit,
 						 const uint32_t *vnodes, uint32_t n, FinishGroup *group);
+/* A target cannot be told: the decision row has to stay. */
+extern void finish_group_failed(FinishGroup *group);
 /* All items of the group are queued: when they are acknowledged, the decision row is finished. */
 extern void finish_group_sealed(DorisClient *c, FinishGroup *group);
 extern void finish_pump(DorisClient *c);

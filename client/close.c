@@ -313,7 +313,7 @@ static int decision_read(DorisClient *c, DorisBytes id, uint32_t vnode, uint64_t
 }
 
 Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode, uint64_t until,
-					   DorisError *err)
+					   DorisTxnId *closer, DorisError *err)
 {
 	uint8_t id[DORIS_TXNID_SIZE];
 	KeyRef at = {.space = DORIS_SPACE_DECISIONS,
@@ -356,6 +356,8 @@ Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode, 
 		{
 			/* stays staged: it may be forgotten only when all targets of the transaction have dropped it */
 			recent_add(c, mine);
+			if (closer != NULL)
+				*closer = mine;
 			return TXN_ABORTED;
 		}
 		if (o == TXN_OPEN)
@@ -371,7 +373,11 @@ Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode, 
 			clock_observe(&c->clock, one.conflict.stored.clock);
 		o = close_single(c, mine, decision_vnode, NULL, until, err);
 		if (o == TXN_COMMITTED)
+		{
+			if (closer != NULL)
+				*closer = mine;
 			return TXN_ABORTED;
+		}
 		if (o == TXN_OPEN)
 			return o;
 		if (one.conflict.why == REFUSAL_STAGED &&
@@ -482,5 +488,5 @@ Outcome meet_writer(DorisClient *c, const StagedInfo *s, const KeyRef *at, uint3
 		return TXN_ABORTED;
 	if (said < 0)
 		return TXN_OPEN;
-	return expired ? close_decision(c, s->txn, s->decision_vnode, until, err) : TXN_PENDING;
+	return expired ? close_decision(c, s->txn, s->decision_vnode, until, NULL, err) : TXN_PENDING;
 }

@@ -83,10 +83,13 @@ static void finish_all(Txn *x)
  * Drops what can never commit. Waits a moment for the answers, so that the user's next try does not meet our own
  * remains; who does not answer is told in the background, or finds out by closing it.
  */
-static void drop_all(Txn *x)
+static void drop_all(Txn *x, const DorisTxnId *closer)
 {
 	DorisClient *c = x->c;
-	FinishGroup *group = finish_group_new((DorisTxnId){.clock = 0}, 0, NULL);
+	/* the row "A" that closed it, when we staged it, may be forgotten after that */
+	FinishGroup *group = closer != NULL && closer->clock != 0
+							 ? finish_group_new(*closer, x->vnode, x->topo)
+							 : finish_group_new((DorisTxnId){.clock = 0}, 0, NULL);
 	uint32_t i;
 
 	for (i = 0; i < x->ntargets; i++)
@@ -94,8 +97,13 @@ static void drop_all(Txn *x)
 		StageTarget *t = x->targets[i];
 		uint32_t *vnodes;
 
-		if (!t->call.maybe_arrived || !touched_list(x, t, &vnodes))
+		if (!t->call.maybe_arrived)
 			continue;
+		if (!touched_list(x, t, &vnodes))
+		{
+			finish_group_failed(group);
+			continue;
+		}
 		finish_queue(c, t->peer, x->id, false, vnodes, t->ntouched, group);
 		free(vnodes);
 	}
@@ -149,14 +157,16 @@ static Outcome txn_end(Txn *x, DorisError *err)
 	}
 	else if (!x->decision_sent)
 	{
-		drop_all(x);
+		drop_all(x, NULL);
 		o = TXN_ABORTED;
 	}
 	else
 	{
-		o = close_decision(c, x->id, x->vnode, until, err);
+		DorisTxnId closer = {.clock = 0};
+
+		o = close_decision(c, x->id, x->vnode, until, &closer, err);
 		if (o == TXN_ABORTED)
-			drop_all(x);
+			drop_all(x, &closer);
 	}
 	c->no_cancel = false;
 	return o;

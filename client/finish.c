@@ -80,6 +80,12 @@ static void group_check(DorisClient *c, FinishGroup *g)
 	free(g);
 }
 
+void finish_group_failed(FinishGroup *group)
+{
+	if (group != NULL)
+		group->failed = true;
+}
+
 void finish_group_sealed(DorisClient *c, FinishGroup *group)
 {
 	if (group == NULL)
