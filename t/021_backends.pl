@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $seed = $ENV{DORIS_SEED} // int(rand(1 << 31));
-my $rounds = $ENV{DORIS_ROUNDS} // 15;
+my $rounds = $ENV{DORIS_ROUNDS} // 10;
 diag("DORIS_SEED=$seed DORIS_ROUNDS=$rounds");
 my $cluster = DorisCluster->new;
 srand($seed);
