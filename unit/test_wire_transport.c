@@ -95,6 +95,16 @@ static void kill_peer(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
+/* Returns when all its threads stand still: until then they may still answer. */
+static void stop_peer(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGSTOP);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+}
+
 /* ---- channels ---- */
 
 static Channel *open_channel(void)
@@ -228,7 +238,7 @@ static void a_lost_request_shows(void **state)
 
 	(void) state;
 	round_trip(ch, 10);
-	kill(peer, SIGSTOP);
+	stop_peer(peer);
 	assert_int_equal(channel_send(ch, BYTES("lost"), &err), DORIS_OK);
 	assert_int_equal(channel_state(ch), 1); /* nobody can know yet */
 	kill_peer(peer);
@@ -253,7 +263,7 @@ static void a_late_reply_is_not_the_next_ones(void **state)
 	DorisError err;
 
 	(void) state;
-	kill(peer, SIGSTOP);
+	stop_peer(peer);
 	assert_int_equal(channel_send(ch, BYTES("given up"), &err), DORIS_OK);
 	assert_int_equal(channel_send(ch, BYTES("the next"), &err), DORIS_UNREACHABLE);
 	kill(peer, SIGCONT);
