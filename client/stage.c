@@ -237,7 +237,7 @@ static StageVerdict connect_first(Txn *x, DorisError *err)
 	Peer *bad = NULL;
 	uint32_t n = 0;
 	uint32_t i;
-	uint64_t slice = clock_mono_ms() + STAGE_SLICE_MS;
+	StageVerdict v = STAGE_GO;
 	DorisStatus st;
 
 	if (peers == NULL)
@@ -248,23 +248,38 @@ static StageVerdict connect_first(Txn *x, DorisError *err)
 	for (i = 0; i < x->ntargets; i++)
 		if (x->targets[i]->nitems > 0)
 			peers[n++] = x->targets[i]->peer;
-	st = peers_connect(x->c, peers, (int) n, slice < x->until ? slice : x->until, &bad, err);
-	if (peers != few)
-		free(peers);
-	if (st == DORIS_OK)
-		return STAGE_GO;
-	if (st == DORIS_UNREACHABLE && bad->node != 0)
+	for (;;)
 	{
-		DorisError why = *err;
-		ReportVerdict v = client_report(x->c, bad->node, why.message, x->until);
+		uint64_t slice = clock_mono_ms() + STAGE_SLICE_MS;
+		ReportVerdict verdict;
+		DorisError why;
 
+		st = peers_connect(x->c, peers, (int) n, slice < x->until ? slice : x->until, &bad, err);
+		if (st == DORIS_OK)
+			break;
+		v = STAGE_FAIL;
+		if (st != DORIS_UNREACHABLE || bad->node == 0)
+			break;
+		why = *err;
+		verdict = client_report(x->c, bad->node, why.message, x->until);
 		doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why.message);
 		doris_hint(err, "%s",
-				   v == VERDICT_HEALTHY
+				   verdict == VERDICT_HEALTHY
 					   ? "An admin reaches the node: the trouble is between this client and it."
 					   : "Writes to its vnodes go on when it is back; see doris_nodes.");
+		/* slow is not dead: the deadline decides, as it does once something was sent */
+		if (verdict != VERDICT_HEALTHY || clock_mono_ms() >= x->until)
+			break;
+		if (client_pause(x->c, STAGE_PAUSE_MS, &why) != DORIS_OK)
+		{
+			*err = why;
+			break;
+		}
+		v = STAGE_GO;
 	}
-	return STAGE_FAIL;
+	if (peers != few)
+		free(peers);
+	return v;
 }
 
 static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
