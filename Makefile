@@ -151,7 +151,7 @@ $(BUILD)/unit/%.o: OWN_CPPFLAGS += -Iunit -Inode -Iadmin -Ictl
 -include $(patsubst %.c,$(BUILD)/%.d,$(wildcard unit/*.c))
 .PRECIOUS: $(BUILD)/%.o
 
-units: $(UNIT_TESTS)
+units: $(UNIT_TESTS) $(BUILD)/doris_node # which the rig starts
 unit: units ## build and run the unit tests
 	@BUILD='$(BUILD)' PG_CONFIG='$(PG_CONFIG)' tools/run-units $(UNIT_TESTS) $(wildcard unit/*/run)
 
