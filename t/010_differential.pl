@@ -187,11 +187,13 @@ sub both
 	my $f = normal($sql, $foreign->finish(60));
 	$l =~ /ERROR:\s+(\w+)/ ? $errors{$1}++ : $l =~ /^(?![A-Z ]+[\d ]*$)./m && $with_rows++;
 	$aborted = $l =~ /ERROR/;
-	if ($l ne $f)
+	my $lost = $local->{lost} || $foreign->{lost};
+	if ($l ne $f || $lost)
 	{
 		splice @history, 0, @history - 25 if @history > 25;
 		diag("DORIS_SEED=$seed: statement $done differs; the last ones:\n  " . join("\n  ", @history));
 		diag("local table:\n" . substr($l, 0, 3000) . "\nforeign table:\n" . substr($f, 0, 3000));
+		diag('a connection was lost: ' . ($cluster->slurp_log('pg') =~ /^(.*was terminated by.*(?:\n.*DETAIL.*)?)/m ? $1 : '')) if $lost;
 		return 0;
 	}
 	return 1;
@@ -234,6 +236,7 @@ diag("with rows $with_rows; " . join(', ', map { "$_ $kinds{$_}" } sort keys %ki
 diag('errors: ' . join(', ', map { "$_ $errors{$_}" } sort keys %errors));
 cmp_ok($with_rows, '>', $statements / 5, 'a good part of them found rows');
 
+done_testing(), exit 1 if $local->{lost} || $foreign->{lost};
 both('ROLLBACK');
 ok(both('SELECT * FROM one ORDER BY id'), 'the same contents at the end: one');
 ok(both('SELECT * FROM two ORDER BY t COLLATE "C", id'), 'the same contents at the end: two');

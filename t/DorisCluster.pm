@@ -140,6 +140,8 @@ sub address { my ($self, $name) = @_; return (split /\n/, slurp("$self->{dir}/pr
 
 sub free_port { chomp(my $port = `perl $root/tools/free-port 1`); return $port }
 
+sub slurp_log { my ($self, $name) = @_; return slurp("$self->{dir}/log/$name.log") }
+
 # The process number of pg, admin1, g1n1, ...
 sub pid
 {
@@ -198,25 +200,24 @@ sub down
 	Test::More::diag("local-cluster down failed ($rc): $out") if $rc != 0;
 }
 
-# The end of the logs, for a test that failed.
-sub show_logs
+# The logs of a test that failed are kept in build/tap-logs.
+sub keep_logs
 {
 	my $self = shift;
-	for my $log (sort glob("$self->{dir}/log/*.log"))
-	{
-		my @lines = split /\n/, slurp($log);
-		splice @lines, 0, @lines - 15 if @lines > 15;
-		Test::More::diag("== $log\n" . join("\n", @lines));
-	}
+	my ($name) = $0 =~ m{([^/]+?)(\.pl)?$};
+	my $to = "$root/build/tap-logs/$name";
+	system('sh', '-c', 'rm -rf "$2" && mkdir -p "$2" && cp -r "$1/log/." "$2"', 'sh', $self->{dir}, $to);
+	Test::More::diag("the logs are in build/tap-logs/$name");
 }
 
 END
 {
 	my $status = $?;
+	my $failed = $status != 0 || !Test::More->builder->is_passing;
 	for (@open)
 	{
 		next if $_->{pid_of_test} != $$;
-		$_->show_logs if $status != 0 && $ENV{DORIS_SHOW_LOGS};
+		$_->keep_logs if $failed;
 		$_->down;
 	}
 	$? = $status;
