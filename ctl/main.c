@@ -113,7 +113,8 @@ static bool parse_number(const char *option, const char *text, long low, long hi
 	return false;
 }
 
-int main(int argc, char **argv)
+/* words: room for all of argv and one more */
+static int run(int argc, char **argv, char **words)
 {
 	static const struct option options[] = {
 		{"hosts", required_argument, NULL, 'h'},	{"key-file", required_argument, NULL, 'k'},
@@ -132,15 +133,12 @@ int main(int argc, char **argv)
 	const Verb *verb = NULL;
 	bool help = false;
 	DorisError err;
-	char **words = calloc((size_t) argc + 1, sizeof(char *));
 	int nwords = 0;
 	long number;
 	int option;
 	int code;
 	size_t i;
 
-	if (words == NULL)
-		return CTL_FAILED;
 	/* "-": words come in order, so that what stands behind a lone -- can be told from options */
 	while ((option = getopt_long(argc, argv, "-", options, NULL)) != -1)
 	{
@@ -227,6 +225,17 @@ int main(int argc, char **argv)
 		return ctl_fail(&err);
 	code = verb->run(&ctl);
 	doris_disconnect(ctl.client);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	char **words = calloc((size_t) argc + 1, sizeof(char *));
+	int code;
+
+	if (words == NULL)
+		return CTL_FAILED;
+	code = run(argc, argv, words);
 	free(words);
 	return code;
 }

@@ -136,7 +136,7 @@ static DorisStatus list_rewind(void *arg, DorisError *err)
 /* Reads what is there, then writes over it in one transaction. */
 static int write_rows(Ctl *ctl, const NsDef *ns, const Rows *rows, bool deletes)
 {
-	WriteList list = {.writes = calloc(rows->n, sizeof(DorisWrite))};
+	WriteList list = {.writes = calloc((size_t) rows->n + 1, sizeof(DorisWrite))};
 	DorisWriteSource source = {.arg = &list, .next = list_next, .rewind = list_rewind};
 	DorisCommitResult result;
 	DorisRows *there = NULL;
