@@ -668,6 +668,14 @@ Datum codec_get_value(ColumnCodec *c, const uint8 *data, size_t len)
 			StringInfoData in;
 			Datum d;
 
+			/* some minor releases, 15.18 among them, refuse the binary form of an empty tsquery that they send */
+			if (c->type == TSQUERYOID && len == 4 && memcmp(data, "\0\0\0", 4) == 0)
+			{
+				TSQuery empty = palloc0(HDRSIZETQ);
+
+				SET_VARSIZE(empty, HDRSIZETQ);
+				return TSQueryGetDatum(empty);
+			}
 			/* receive functions may want the terminator that a StringInfo has */
 			initStringInfo(&in);
 			appendBinaryStringInfo(&in, (const char *) data, (int) len);
