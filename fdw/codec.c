@@ -33,6 +33,7 @@
 #include "catalog/pg_type.h"
 #include "common/int128.h"
 #include "datatype/timestamp.h"
+#include "tsearch/ts_type.h"
 #include "utils/builtins.h"
 #include "utils/cash.h"
 #include "utils/date.h"
