@@ -45,6 +45,23 @@ is($cluster->sql(q(SELECT v FROM ctl_kv WHERE k = 'b')), '2', 'SQL reads what do
 $cluster->sql(q(INSERT INTO ctl_kv SELECT 'many' || i, i FROM generate_series(1, 500) i));
 is(ctl(0, 'scan', 'ctl_kv', '--count'), "505\n", 'dorisctl counts what SQL wrote');
 
+ctl(0, 'put', 'ctl_kv', '', 'v=empty key', '--', 'ключ', 'v=значение');
+like(ctl(0, 'get', 'ctl_kv', 'ключ', ''), qr/^ключ\tv=значение\n\tv=empty key$/m, 'hard keys');
+ctl(0, 'del', 'ctl_kv', 'ключ', '');
+ctl(0, 'create', 'ctl_kv', 'k', 'v', 'w');
+ctl(1, 'create', 'ctl_kv', 'k', 'other');
+
+# any one process will do to find the others
+for my $name (qw(g1n1 g2n2 log1 admin2))
+{
+	local $cluster->{hosts} = $cluster->address($name);
+	like(ctl(0, 'get', 'ctl_kv', 'b'), qr/v=2/, "--hosts with $name alone");
+}
+{
+	local $cluster->{hosts} = '127.0.0.1:1';
+	like(ctl(1, '--deadline', '1000', 'nodes'), qr/127\.0\.0\.1:1\b/, 'no cluster there: the address is named');
+}
+
 ctl(0, 'del', 'ctl_kv', 'a', 'b', 'absent');
 ctl(3, 'del', 'ctl_kv', 'a');
 like(ctl(0, 'status'), qr/^epoch /m, 'status');
@@ -65,6 +82,7 @@ $cluster->kill('g1n1');
 $cluster->wait_for('the verdict', 20, sub { ($cluster->ctl('status'))[0] == 1 });
 like((($cluster->ctl('digest'))[1]), qr/unknown [1-9]/, 'a copy that cannot be asked is unknown, not equal');
 ctl(1, 'digest');
+like(ctl(0, 'get', 'ctl_kv', 'c'), qr/v=3/, 'reads go on');
 $cluster->start('g1n1');
 $cluster->wait_for('the node is up again', 30, sub { ($cluster->ctl('status'))[0] == 0 });
 ctl(0, 'drop', 'ctl_kv');

@@ -15,6 +15,7 @@ use Test::More ();
 our $root = abs_path(dirname(__FILE__) . '/..');
 our $tool = "$root/tools/local-cluster";
 my @open;    # clusters to take down at the end
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 
 # new(nodes => 2, groups => 2, log_nodes => 1, admins => 2, vnodes => 64, no_key => 0)
 sub new
