@@ -93,10 +93,11 @@ static void scan_reply_encode(DorisBuf *b, const ScanReply *m)
 
 RECODE_BODY(TopologyGet, topology_get)
 RECODE_BODY(Heartbeat, heartbeat)
-RECODE_REPLY(NodeReport, node_report)
+RECODE_REPLY_FREE(NodeReport, node_report)
 RECODE_BODY(Hello, hello)
 RECODE_REPLY(Welcome, welcome)
 RECODE_BODY(Report, report)
+RECODE_BODY(Operate, operate)
 RECODE_BODY_FREE(NamespaceChange, namespace_change)
 RECODE_BODY_FREE(GetRequest, get_request)
 RECODE_REPLY_FREE(GetReply, get_reply)
@@ -110,6 +111,9 @@ RECODE_BODY_FREE(ApplyRequest, apply_request)
 RECODE_REPLY_FREE(ApplyReply, apply_reply)
 RECODE_BODY_FREE(DigestRequest, digest_request)
 RECODE_REPLY_FREE(DigestReply, digest_reply)
+RECODE_BODY(HintRequest, hint_request)
+RECODE_BODY_FREE(ReplayRequest, replay_request)
+RECODE_BODY(PullRequest, pull_request)
 RECODE_REPLY_FREE(StatsReply, stats_reply)
 
 /* The head of a reply: an error comes back as itself; after OK the rest is another decoder's. */
@@ -138,6 +142,7 @@ static const MessageCodec message_codecs[] = {
 	{"hello", recode_hello},
 	{"welcome", recode_welcome},
 	{"report", recode_report},
+	{"operator's request", recode_operate},
 	{"namespace change", recode_namespace_change},
 	{"get request", recode_get_request},
 	{"get reply", recode_get_reply},
@@ -151,6 +156,9 @@ static const MessageCodec message_codecs[] = {
 	{"apply reply", recode_apply_reply},
 	{"digest request", recode_digest_request},
 	{"digest reply", recode_digest_reply},
+	{"hint", recode_hint_request},
+	{"replay", recode_replay_request},
+	{"pull", recode_pull_request},
 	{"stats reply", recode_stats_reply},
 	{"reply", recode_reply},
 };

@@ -44,6 +44,8 @@ static void put_heartbeat(DorisBuf *b)
 
 static void put_node_report(DorisBuf *b)
 {
+	ReadyCopy ready[2] = {{5, 40}, {65535, UINT64_MAX}};
+	Backlog backlog = {7, 12, 900, 1234567890123ull};
 	NodeReport m = {.epoch = 44,
 					.incarnation = UINT64_MAX,
 					.rows = 1000000,
@@ -53,6 +55,17 @@ static void put_node_report(DorisBuf *b)
 					.staged = 2,
 					.disk_free = UINT64_MAX,
 					.disk_full = true,
+					.clock_ms = 123456,
+					.mark = 77,
+					.recovering = 3,
+					.recovered_bytes = 1000,
+					.recover_bytes = 4000,
+					.nready = 2,
+					.ready = ready,
+					.hint_bytes = 900,
+					.hint_budget = 1ull << 30,
+					.nbacklogs = 1,
+					.backlogs = &backlog,
 					.build = "1.0-3-gabcdef"};
 
 	memset(m.hash, 0xab, sizeof(m.hash));
@@ -67,7 +80,9 @@ static void put_hello(DorisBuf *b)
 			   .node = 7,
 			   .incarnation = 99,
 			   .epoch = 12,
-			   .build = "release"};
+			   .build = "release",
+			   .mark = 76,
+			   .clean = true};
 
 	memset(m.home, 0xef, sizeof(m.home));
 	hello_encode(b, &m);
@@ -84,6 +99,11 @@ static void put_welcome(DorisBuf *b)
 static void put_report(DorisBuf *b)
 {
 	report_encode(b, &(Report){9, "no answer in 1000 ms"});
+}
+
+static void put_operate(DorisBuf *b)
+{
+	operate_encode(b, &(Operate){OPERATE_REPLACE, "g1n1", "spare1", true});
 }
 
 static void put_namespace_change(DorisBuf *b)
@@ -170,13 +190,16 @@ static void put_stage_request(DorisBuf *b)
 		{{DORIS_SPACE_ROWS, 7, 5, BYTES("k1")}, WRITE_INSERT, {0, 0}, BYTES("value")},
 		{{DORIS_SPACE_ROWS, 7, 6, BYTES("k2")}, WRITE_UPDATE, base, BYTES("")},
 		{{DORIS_SPACE_ROWS, 8, 6, BYTES("k3")}, WRITE_DELETE, base, BYTES("")}};
+	DorisTxnId finished[2] = {txn, {.clock = 9, .origin = 8, .nonce = 7}};
 	StageRequest m = {.txn = txn,
 					  .version = version,
 					  .mode = TXN_DECISION,
 					  .decision_vnode = 5,
 					  .expires_ms = 987654321,
 					  .nrows = 3,
-					  .rows = rows};
+					  .rows = rows,
+					  .nfinished = 2,
+					  .finished = finished};
 
 	stage_request_encode(b, &m);
 }
@@ -235,6 +258,23 @@ static void put_digest_reply(DorisBuf *b)
 	digest_reply_encode(b, &(DigestReply){2, vnodes});
 }
 
+static void put_hint_request(DorisBuf *b)
+{
+	hint_request_encode(b, &(HintRequest){4, MSG_STAGE, BYTES("a body")});
+}
+
+static void put_replay_request(DorisBuf *b)
+{
+	ReplayItem items[2] = {{MSG_FINISH, BYTES("one")}, {MSG_APPLY, BYTES("")}};
+
+	replay_request_encode(b, &(ReplayRequest){2, items});
+}
+
+static void put_pull_request(DorisBuf *b)
+{
+	pull_request_encode(b, &(PullRequest){PULL_RECORDS, 65535, BYTES("low"), BYTES("high"), 4096});
+}
+
 static void put_stats_reply(DorisBuf *b)
 {
 	StatItem items[2] = {{"requests_get", 12}, {"rows_ns_7", UINT64_MAX}};
@@ -252,11 +292,12 @@ static void put_reply(DorisBuf *b)
 }
 
 static void (*const samples[])(DorisBuf *) = {
-	put_topology_get, put_heartbeat,	  put_node_report,		put_hello,
-	put_welcome,	  put_report,		  put_namespace_change, put_get_request,
-	put_get_reply,	  put_scan_request,	  put_scan_reply,		put_stage_request,
-	put_stage_reply,  put_finish_request, put_outcome_request,	put_apply_request,
-	put_apply_reply,  put_digest_request, put_digest_reply,		put_stats_reply,
+	put_topology_get,  put_heartbeat,	   put_node_report,	   put_hello,
+	put_welcome,	   put_report,		   put_operate,		   put_namespace_change,
+	put_get_request,   put_get_reply,	   put_scan_request,   put_scan_reply,
+	put_stage_request, put_stage_reply,	   put_finish_request, put_outcome_request,
+	put_apply_request, put_apply_reply,	   put_digest_request, put_digest_reply,
+	put_hint_request,  put_replay_request, put_pull_request,   put_stats_reply,
 	put_reply};
 
 _Static_assert(sizeof(samples) / sizeof(samples[0]) == NMESSAGE_CODECS,

@@ -36,11 +36,15 @@ typedef enum MsgType
 	MSG_OUTCOME = 15, /* ask, or refuse if not held */
 	MSG_APPLY = 16,	  /* plain writes */
 	MSG_DIGEST = 17,  /* count and digest per vnode */
+	MSG_HINT = 18,	  /* to a log node: keep a request for a copy that is down */
+	MSG_REPLAY = 19,  /* from a log node to the target that is back: kept requests, oldest first */
+	MSG_PULL = 20,	  /* from a copy that is being made complete to a complete one */
 
 	/* to admins */
-	MSG_HELLO = 30,	   /* a node registers its start */
-	MSG_REPORT = 31,   /* a client could not reach a node */
-	MSG_NAMESPACE = 32 /* create, alter, drop, truncate: the leader only */
+	MSG_HELLO = 30,		/* a node registers its start */
+	MSG_REPORT = 31,	/* a client could not reach a node */
+	MSG_NAMESPACE = 32, /* create, alter, drop, truncate: the leader only */
+	MSG_OPERATE = 33	/* what an operator asks about a node: the leader only */
 } MsgType;
 
 /* ---- replies ---- */
@@ -67,7 +71,33 @@ typedef struct Heartbeat
 	uint8_t hash[DORIS_HASH_SIZE];
 	uint32_t node; /* whom the admin believes to talk to; another node answers DENIED */
 	uint8_t cluster[DORIS_UUID_SIZE];
+	/*
+	 * Rule lease: `clock_ms` of the latest report that this admin got from this incarnation (0: none). The node's lease
+	 * ends `lease_ms` after that moment by its own clock, however late this message arrives.
+	 */
+	uint64_t incarnation;
+	uint64_t echo_ms;
+	uint32_t lease_ms;
 } Heartbeat;
+
+#define DORIS_MAX_READY 4096 /* copies named in one report; the rest follow in the next ones */
+#define DORIS_MAX_BACKLOGS DORIS_MAX_NODES
+
+/* A copy that is ready to be published as complete (rule complete): only while changed(v) is still this. */
+typedef struct ReadyCopy
+{
+	uint32_t vnode;
+	uint64_t changed;
+} ReadyCopy;
+
+/* What a log node holds for one target. */
+typedef struct Backlog
+{
+	uint32_t target;
+	uint64_t hints;
+	uint64_t bytes;
+	uint64_t oldest_ms; /* wall clock of the oldest */
+} Backlog;
 
 typedef struct NodeReport /* reply to HEARTBEAT */
 {
@@ -83,7 +113,21 @@ typedef struct NodeReport /* reply to HEARTBEAT */
 	uint64_t disk_free;
 	bool disk_full;
 	char build[64];
+	uint64_t clock_ms; /* the node's monotonic clock as it answered: to be echoed (rule lease) */
+	uint64_t mark;	   /* high-water mark: durable, only ever grows in one home (rule start) */
+	/* recovery of this node's copies */
+	uint32_t recovering;	  /* copies that are not ready yet */
+	uint64_t recovered_bytes; /* pulled since the recovery began */
+	uint64_t recover_bytes;	  /* expected in all; an estimate */
+	uint32_t nready;
+	ReadyCopy *ready; /* malloced by the decoder */
+	/* log nodes */
+	uint64_t hint_bytes;
+	uint64_t hint_budget;
+	uint32_t nbacklogs;
+	Backlog *backlogs; /* malloced by the decoder */
 } NodeReport;
+extern void node_report_free(NodeReport *m);
 extern void heartbeat_encode(DorisBuf *b, const Heartbeat *m);
 extern DORIS_MUST_CHECK DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out,
 													 DorisError *err);
@@ -101,6 +145,8 @@ typedef struct Hello /* node → admin, at every start until welcome */
 	uint64_t incarnation;
 	uint64_t epoch; /* highest it knows */
 	char build[64];
+	uint64_t mark; /* high-water mark as it was found on disk at this start (rule start) */
+	bool clean;	   /* the last stop was clean */
 } Hello;
 
 typedef struct
@@ -130,6 +176,24 @@ typedef enum ReportVerdict
 extern void report_encode(DorisBuf *b, const Report *m);
 extern DORIS_MUST_CHECK DorisStatus report_decode(DorisBytes body, Report *out, DorisError *err);
 /* Reply after the status: u8 verdict, string explanation. */
+
+typedef enum OperateVerb
+{
+	OPERATE_FAILOVER = 1, /* take a node out: judged failed though it may answer, until RECOVER */
+	OPERATE_RECOVER = 2,  /* let it back in; accept_loss: even as the last copy of an older home */
+	OPERATE_REPLACE = 3	  /* `by` takes over the copies of `node` */
+} OperateVerb;
+
+typedef struct Operate
+{
+	OperateVerb verb;
+	char node[DORIS_NAME_MAX];
+	char by[DORIS_NAME_MAX]; /* REPLACE: the spare */
+	bool accept_loss;
+} Operate;
+extern void operate_encode(DorisBuf *b, const Operate *m);
+extern DORIS_MUST_CHECK DorisStatus operate_decode(DorisBytes body, Operate *out, DorisError *err);
+/* Reply after the status: u64 plan id (0: done already), the topology (bytes) in which it stands. */
 
 typedef enum NamespaceVerb
 {
@@ -300,7 +364,15 @@ typedef struct StageRequest
 	uint64_t expires_ms; /* wall clock */
 	uint32_t nrows;		 /* TXN_SINGLE: all rows of the transaction, all in one vnode */
 	StageRow *rows;
+	/*
+	 * Rule finish: the sender's earlier transactions that are committed and that this node holds staged. Ended after the
+	 * answer, without one of their own: a FINISH that costs no message.
+	 */
+	uint32_t nfinished;
+	DorisTxnId *finished;
 } StageRequest;
+
+#define DORIS_MAX_FINISHED 256
 
 typedef enum StageRefusal
 {
@@ -449,6 +521,77 @@ extern void digest_reply_encode(DorisBuf *b, const DigestReply *m);
 extern DORIS_MUST_CHECK DorisStatus digest_reply_decode(DorisCursor *c, DigestReply *out,
 														DorisError *err);
 extern void digest_reply_free(DigestReply *m);
+
+/* ---- hints (rule hints) ---- */
+/*
+ * A write for a copy that the topology of the request's epoch calls down and incomplete, as the body of the
+ * message that the copy would have got. Kept durably before the reply. LIMIT: the budget is full.
+ */
+typedef struct HintRequest
+{
+	uint32_t target; /* node id */
+	uint16_t type;	 /* MSG_STAGE, MSG_FINISH (commit only) or MSG_APPLY */
+	DorisBytes body;
+} HintRequest;
+extern void hint_request_encode(DorisBuf *b, const HintRequest *m);
+extern DORIS_MUST_CHECK DorisStatus hint_request_decode(DorisBytes body, HintRequest *out,
+														DorisError *err);
+
+#define DORIS_MAX_REPLAY 4096
+
+typedef struct ReplayItem
+{
+	uint16_t type;
+	DorisBytes body;
+} ReplayItem;
+
+typedef struct ReplayRequest
+{
+	uint32_t nitems;
+	ReplayItem *items; /* oldest first */
+} ReplayRequest;
+
+/* Reply after the status: u32 n, then for each item u8 ReplayResult. */
+typedef enum ReplayResult
+{
+	REPLAY_APPLIED = 1,
+	REPLAY_OBSOLETE =
+		2,			  /* no such namespace, or the copy is no longer here, or it judges already */
+	REPLAY_POISON = 3 /* cannot be applied, ever: set aside */
+} ReplayResult;
+extern void replay_request_encode(DorisBuf *b, const ReplayRequest *m);
+extern DORIS_MUST_CHECK DorisStatus replay_request_decode(DorisBytes body, ReplayRequest *out,
+														  DorisError *err);
+extern void replay_request_free(ReplayRequest *m);
+
+/* ---- pulling a copy (rule complete) ---- */
+typedef enum PullWhat
+{
+	PULL_DIGEST = 1,  /* the vnode's kept digest and number of records */
+	PULL_RANGES = 2,  /* the same for runs of records, so that equal ones need not be pulled */
+	PULL_RECORDS = 3, /* records as stored: committed value or tombstone, and staged writes */
+	PULL_STAGED = 4,  /* only records that have a staged write */
+	PULL_MEMORY = 5	  /* ids of committed transactions, of the whole node; low: from this id on */
+} PullWhat;
+
+typedef struct PullRequest
+{
+	PullWhat what;
+	uint32_t vnode;
+	DorisBytes low;	 /* store keys (MEMORY: a transaction id), inclusive; empty: from the start */
+	DorisBytes high; /* exclusive; empty: to the end */
+	uint32_t max_bytes; /* of the reply, about */
+} PullRequest;
+extern void pull_request_encode(DorisBuf *b, const PullRequest *m);
+extern DORIS_MUST_CHECK DorisStatus pull_request_decode(DorisBytes body, PullRequest *out,
+														DorisError *err);
+/*
+ * Replies after the status.
+ * DIGEST: u64 digest, u64 records.
+ * RANGES: u32 n (set later), each: bytes last key (inclusive), u64 digest, varint records; then u8 done, bytes next key.
+ * RECORDS, STAGED: u32 n, each: bytes store key, bytes record; then u8 done, bytes next key.
+ * MEMORY: u32 n, each: transaction id (16); then u8 done, bytes next id.
+ */
 
 /* ---- statistics: reply to STATS ---- */
 typedef struct StatItem

@@ -1,9 +1,13 @@
 /*
  * msg_admin.c: messages about the cluster: topology, heartbeat, hello, report, namespaces.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "msg_codec.h"
+
+#define READY_MIN_SIZE 9
+#define BACKLOG_MIN_SIZE 11
 
 void topology_get_encode(DorisBuf *b, const TopologyGet *m)
 {
@@ -25,6 +29,9 @@ void heartbeat_encode(DorisBuf *b, const Heartbeat *m)
 	buf_put_raw(b, m->hash, sizeof(m->hash));
 	buf_put_varint(b, m->node);
 	buf_put_raw(b, m->cluster, sizeof(m->cluster));
+	buf_put_u64(b, m->incarnation);
+	buf_put_u64(b, m->echo_ms);
+	buf_put_varint(b, m->lease_ms);
 }
 
 DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out, DorisError *err)
@@ -37,6 +44,9 @@ DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out, DorisError *err)
 	msg_read_fixed(&c, out->hash, sizeof(out->hash));
 	out->node = msg_read_u32(&c);
 	msg_read_fixed(&c, out->cluster, sizeof(out->cluster));
+	out->incarnation = cursor_u64(&c);
+	out->echo_ms = cursor_u64(&c);
+	out->lease_ms = msg_read_u32(&c);
 	return msg_end(&c, false, "heartbeat", err);
 }
 
@@ -54,10 +64,33 @@ void node_report_encode(DorisBuf *b, const NodeReport *m)
 	buf_put_varint(b, m->disk_free);
 	buf_put_u8(b, m->disk_full ? 1 : 0);
 	buf_put_str(b, m->build);
+	buf_put_u64(b, m->clock_ms);
+	buf_put_u64(b, m->mark);
+	buf_put_varint(b, m->recovering);
+	buf_put_varint(b, m->recovered_bytes);
+	buf_put_varint(b, m->recover_bytes);
+	buf_put_varint(b, m->nready);
+	for (uint32_t i = 0; i < m->nready; i++)
+	{
+		buf_put_varint(b, m->ready[i].vnode);
+		buf_put_u64(b, m->ready[i].changed);
+	}
+	buf_put_varint(b, m->hint_bytes);
+	buf_put_varint(b, m->hint_budget);
+	buf_put_varint(b, m->nbacklogs);
+	for (uint32_t i = 0; i < m->nbacklogs; i++)
+	{
+		buf_put_varint(b, m->backlogs[i].target);
+		buf_put_varint(b, m->backlogs[i].hints);
+		buf_put_varint(b, m->backlogs[i].bytes);
+		buf_put_u64(b, m->backlogs[i].oldest_ms);
+	}
 }
 
 DorisStatus node_report_decode(DorisCursor *c, NodeReport *out, DorisError *err)
 {
+	bool no_memory = false;
+
 	memset(out, 0, sizeof(*out));
 	out->epoch = cursor_u64(c);
 	msg_read_fixed(c, out->hash, sizeof(out->hash));
@@ -71,7 +104,44 @@ DorisStatus node_report_decode(DorisCursor *c, NodeReport *out, DorisError *err)
 	out->disk_free = cursor_varint(c);
 	out->disk_full = msg_read_bool(c);
 	cursor_str(c, out->build, sizeof(out->build));
-	return msg_end(c, false, "node report", err);
+	out->clock_ms = cursor_u64(c);
+	out->mark = cursor_u64(c);
+	out->recovering = msg_read_u32(c);
+	out->recovered_bytes = cursor_varint(c);
+	out->recover_bytes = cursor_varint(c);
+	out->ready = msg_read_array(c, READY_MIN_SIZE, DORIS_MAX_READY, sizeof(ReadyCopy), &out->nready,
+								&no_memory);
+	for (uint32_t i = 0; i < out->nready && !c->bad; i++)
+	{
+		out->ready[i].vnode = msg_read_vnode(c);
+		out->ready[i].changed = cursor_u64(c);
+	}
+	out->hint_bytes = cursor_varint(c);
+	out->hint_budget = cursor_varint(c);
+	out->backlogs = msg_read_array(c, BACKLOG_MIN_SIZE, DORIS_MAX_BACKLOGS, sizeof(Backlog),
+								   &out->nbacklogs, &no_memory);
+	for (uint32_t i = 0; i < out->nbacklogs && !c->bad; i++)
+	{
+		out->backlogs[i].target = msg_read_u32(c);
+		out->backlogs[i].hints = cursor_varint(c);
+		out->backlogs[i].bytes = cursor_varint(c);
+		out->backlogs[i].oldest_ms = cursor_u64(c);
+	}
+	if (msg_end(c, no_memory, "node report", err) != DORIS_OK)
+	{
+		node_report_free(out);
+		return err->code;
+	}
+	return DORIS_OK;
+}
+
+void node_report_free(NodeReport *m)
+{
+	free(m->ready);
+	free(m->backlogs);
+	m->ready = NULL;
+	m->backlogs = NULL;
+	m->nready = m->nbacklogs = 0;
 }
 
 void hello_encode(DorisBuf *b, const Hello *m)
@@ -84,6 +154,8 @@ void hello_encode(DorisBuf *b, const Hello *m)
 	buf_put_u64(b, m->incarnation);
 	buf_put_u64(b, m->epoch);
 	buf_put_str(b, m->build);
+	buf_put_u64(b, m->mark);
+	buf_put_u8(b, m->clean ? 1 : 0);
 }
 
 DorisStatus hello_decode(DorisBytes body, Hello *out, DorisError *err)
@@ -99,6 +171,8 @@ DorisStatus hello_decode(DorisBytes body, Hello *out, DorisError *err)
 	out->incarnation = cursor_u64(&c);
 	out->epoch = cursor_u64(&c);
 	cursor_str(&c, out->build, sizeof(out->build));
+	out->mark = cursor_u64(&c);
+	out->clean = msg_read_bool(&c);
 	return msg_end(&c, false, "hello", err);
 }
 
@@ -132,6 +206,26 @@ DorisStatus report_decode(DorisBytes body, Report *out, DorisError *err)
 	out->node = msg_read_u32(&c);
 	cursor_str(&c, out->what, sizeof(out->what));
 	return msg_end(&c, false, "report", err);
+}
+
+void operate_encode(DorisBuf *b, const Operate *m)
+{
+	buf_put_u8(b, (uint8_t) m->verb);
+	buf_put_str(b, m->node);
+	buf_put_str(b, m->by);
+	buf_put_u8(b, m->accept_loss ? 1 : 0);
+}
+
+DorisStatus operate_decode(DorisBytes body, Operate *out, DorisError *err)
+{
+	DorisCursor c = cursor_of(body.data, body.len);
+
+	memset(out, 0, sizeof(*out));
+	out->verb = msg_read_enum(&c, OPERATE_REPLACE);
+	cursor_str(&c, out->node, sizeof(out->node));
+	cursor_str(&c, out->by, sizeof(out->by));
+	out->accept_loss = msg_read_bool(&c);
+	return msg_end(&c, false, "operator's request", err);
 }
 
 void namespace_change_encode(DorisBuf *b, const NamespaceChange *m)

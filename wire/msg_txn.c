@@ -31,6 +31,9 @@ void stage_request_encode(DorisBuf *b, const StageRequest *m)
 		buf_put_version(b, r->base);
 		buf_put_view(b, r->value);
 	}
+	buf_put_varint(b, m->nfinished);
+	for (uint32_t i = 0; i < m->nfinished; i++)
+		buf_put_txnid(b, m->finished[i]);
 }
 
 /*
@@ -68,6 +71,10 @@ DorisStatus stage_request_decode(DorisBytes body, StageRequest *out, DorisError 
 		if (!stage_row_fits(out, r))
 			c.bad = true;
 	}
+	out->finished = msg_read_array(&c, DORIS_TXNID_SIZE, DORIS_MAX_FINISHED, sizeof(DorisTxnId),
+								   &out->nfinished, &no_memory);
+	for (uint32_t i = 0; i < out->nfinished && !c.bad; i++)
+		out->finished[i] = cursor_txnid(&c);
 	if (version_is_none(out->version))
 		c.bad = true;
 	if (msg_end(&c, no_memory, "stage request", err) != DORIS_OK)
@@ -81,6 +88,7 @@ DorisStatus stage_request_decode(DorisBytes body, StageRequest *out, DorisError 
 void stage_request_free(StageRequest *m)
 {
 	free(m->rows);
+	free(m->finished);
 	memset(m, 0, sizeof(*m));
 }
 

@@ -72,6 +72,7 @@ Topology *topology_clone(const Topology *t)
 	memcpy(copy->hash, t->hash, sizeof(copy->hash));
 	copy->next_namespace_id = t->next_namespace_id;
 	copy->sync_interval = t->sync_interval;
+	copy->degraded_writes = t->degraded_writes;
 	memcpy(copy->copies, t->copies, (size_t) t->groups * t->vnodes * sizeof(TopoCopy));
 	if (!clone_nodes(t, copy) || !clone_namespaces(t, copy))
 	{

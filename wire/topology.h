@@ -74,8 +74,9 @@ typedef struct Topology
 	NsDef *namespaces;			/* in name order; dropped ones are gone */
 	uint32_t *namespaces_by_id; /* their indexes in id order; NULL until sealed or decoded */
 	uint32_t next_namespace_id;
-	bool sync_interval; /* cluster's sync: false = commit, true = interval */
-	uint8_t *encoded;	/* exactly what was signed, with the signature: to hand on */
+	bool sync_interval;	  /* cluster's sync: false = commit, true = interval */
+	bool degraded_writes; /* without a log node: a write may go on with fewer copies */
+	uint8_t *encoded;	  /* exactly what was signed, with the signature: to hand on */
 	size_t encoded_len;
 } Topology;
 

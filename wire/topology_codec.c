@@ -17,6 +17,8 @@
 #define TOPOLOGY_FORMAT 1
 
 #define TOPOLOGY_SYNC_INTERVAL 1
+#define TOPOLOGY_DEGRADED_WRITES 2
+#define TOPOLOGY_FLAGS (TOPOLOGY_SYNC_INTERVAL | TOPOLOGY_DEGRADED_WRITES)
 
 #define COPY_COMPLETE 1
 #define COPY_OWNER 2
@@ -250,7 +252,8 @@ static void encode_topology(DorisBuf *b, const Topology *t)
 	buf_put_u64(b, t->epoch);
 	buf_put_u64(b, t->term);
 	buf_put_raw(b, t->previous, sizeof(t->previous));
-	buf_put_u8(b, t->sync_interval ? TOPOLOGY_SYNC_INTERVAL : 0);
+	buf_put_u8(b, (t->sync_interval ? TOPOLOGY_SYNC_INTERVAL : 0) |
+					  (t->degraded_writes ? TOPOLOGY_DEGRADED_WRITES : 0));
 	buf_put_varint(b, t->vnodes);
 	buf_put_varint(b, t->groups);
 	buf_put_varint(b, t->next_namespace_id);
@@ -411,7 +414,7 @@ static DorisStatus decode_head(DorisCursor *c, Topology **out, DorisError *err)
 	uint32_t next_namespace_id = read_u32(c);
 	Topology *t;
 
-	if (c->bad || magic != TOPOLOGY_MAGIC || flags > TOPOLOGY_SYNC_INTERVAL)
+	if (c->bad || magic != TOPOLOGY_MAGIC || flags > TOPOLOGY_FLAGS)
 		return malformed(err);
 	if (format != TOPOLOGY_FORMAT)
 		return doris_error(err, DORIS_BAD_MESSAGE, "a topology in format %u, this build reads %d",
@@ -428,6 +431,7 @@ static DorisStatus decode_head(DorisCursor *c, Topology **out, DorisError *err)
 	t->epoch = epoch;
 	t->term = term;
 	t->sync_interval = (flags & TOPOLOGY_SYNC_INTERVAL) != 0;
+	t->degraded_writes = (flags & TOPOLOGY_DEGRADED_WRITES) != 0;
 	t->next_namespace_id = next_namespace_id;
 	*out = t;
 	return DORIS_OK;
