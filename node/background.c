@@ -83,8 +83,14 @@ static DorisStatus purge_decisions(Worker *w, uint32_t vnode, uint32_t *budget, 
 	{
 		if (key.len == sizeof(high) && record_decode(value, &w->row) && w->row.nstaged == 0)
 		{
+			RowWas was = row_was(&w->row);
+
 			buf_put_raw(&w->index, key.data, key.len);
 			found++;
+			record_clear(&w->row);
+			st = kept_note(w, vnode, key, &was, &w->row, err);
+			if (st != DORIS_OK)
+				break;
 		}
 	}
 	d->scan_close(sc);
@@ -167,11 +173,18 @@ static DorisStatus drop_rows(Worker *w, uint32_t vnode, uint32_t ns, uint32_t *d
 	buf_reset(&w->index);
 	while (*dropped < PURGE_STEP && (st = d->next(sc, &key, &value, err)) == DORIS_OK)
 	{
-		bool live = record_decode(value, &w->row) && record_is_live(&w->row);
+		RowWas was;
 
+		if (!record_decode(value, &w->row))
+			record_clear(&w->row);
+		was = row_was(&w->row);
+		if (record_is_live(&w->row))
+			counters_note(w, vnode, ns, -1, -(int64_t) (key.len - 5 + was.bytes));
 		buf_put_view(&w->index, key);
-		if (live)
-			counters_note(w, vnode, ns, -1, -(int64_t) (key.len - 5 + w->row.value.len));
+		record_clear(&w->row);
+		st = kept_note(w, vnode, key, &was, &w->row, err);
+		if (st != DORIS_OK)
+			break;
 		(*dropped)++;
 	}
 	*done = st == DORIS_NOT_FOUND;

@@ -2,8 +2,8 @@
  * counters.c: live rows and bytes of each namespace on this node, in memory.
  *
  * Kept up with every committed change, saved at a clean stop. After any other stop they are counted anew in the
- * background, vnode by vnode: under the vnode's lock a snapshot is begun and `counted` is set; from then on changes
- * are booked, and what the snapshot holds is added when it has been read.
+ * background, or when somebody needs a vnode's digest (kept.c), vnode by vnode: under the vnode's lock a snapshot is
+ * begun and `counted` is set; from then on changes are booked, and what the snapshot holds is added when it has been read.
  */
 #include "node.h"
 
@@ -14,7 +14,7 @@ void counters_note(Worker *w, uint32_t vnode, uint32_t ns, int64_t rows, int64_t
 {
 	CountDelta *d = NULL;
 
-	if ((rows == 0 && bytes == 0) || atomic_load(&w->node->counted[vnode]) == 0)
+	if ((rows == 0 && bytes == 0) || atomic_load(&w->node->counted[vnode]) == TALLY_NONE)
 		return;
 	for (int i = 0; i < w->ndeltas; i++)
 	{
@@ -82,11 +82,13 @@ void counters_book(Worker *w)
 	for (int i = 0; i < w->ndeltas; i++)
 		counters_add(w->node, w->deltas[i].ns, w->deltas[i].rows, w->deltas[i].bytes);
 	w->ndeltas = 0;
+	kept_book(w);
 }
 
 void counters_forget(Worker *w)
 {
 	w->ndeltas = 0;
+	w->nkept = 0;
 }
 
 static uint64_t not_negative(int64_t v)
@@ -117,7 +119,7 @@ DorisStatus counters_save(Worker *w, DorisError *err)
 	for (uint32_t v = 0; v < DORIS_MAX_VNODES; v++)
 	{
 		/* still counting: they would be wrong */
-		if (atomic_load(&n->tables[v]) == TABLE_READY && atomic_load(&n->counted[v]) == 0)
+		if (atomic_load(&n->tables[v]) == TABLE_READY && atomic_load(&n->counted[v]) != TALLY_KNOWN)
 			return DORIS_OK;
 	}
 	buf_init(&b);
@@ -141,7 +143,7 @@ DorisStatus counters_save(Worker *w, DorisError *err)
 		st = meta_put(w, "counters", value, err);
 	}
 	buf_free(&b);
-	return st;
+	return st == DORIS_OK ? kept_save(w, err) : st;
 }
 
 DorisStatus counters_load(Worker *w, DorisError *err)
@@ -168,19 +170,25 @@ DorisStatus counters_load(Worker *w, DorisError *err)
 		}
 		/* true only until the first write: taken away before any is accepted */
 		st = meta_del(w, "counters", err);
+		if (st == DORIS_OK)
+		{
+			st = kept_load(w, err);
+			n->recount = st == DORIS_NOT_FOUND; /* saved by a release that kept none */
+		}
 	}
 	buf_free(&b);
 	if (st == DORIS_OK || st == DORIS_NOT_FOUND)
 	{
 		for (uint32_t v = 0; v < DORIS_MAX_VNODES; v++)
-			atomic_store(&n->counted[v], !n->recount);
+			atomic_store(&n->counted[v], n->recount ? TALLY_NONE : TALLY_KNOWN);
 		return DORIS_OK;
 	}
 	return st;
 }
 
-/* Adds what the vnode's table holds, in the transaction that is open. */
-static DorisStatus counters_scan(Worker *w, uint32_t vnode, int64_t sign, DorisError *err)
+/* Adds what the vnode's table holds, in the transaction that is open; *sum: what kept.c wants of it. */
+static DorisStatus counters_scan(Worker *w, uint32_t vnode, int64_t sign, KeptSum *sum,
+								 DorisError *err)
 {
 	const StoreDriver *d = w->node->driver;
 	DorisBytes none = {NULL, 0};
@@ -190,8 +198,9 @@ static DorisStatus counters_scan(Worker *w, uint32_t vnode, int64_t sign, DorisE
 	uint32_t last = 0;
 	int64_t rows = 0;
 	int64_t bytes = 0;
-	DorisStatus st = d->scan(w->ss, vnode, none, none, &sc, err);
+	DorisStatus st = d->scan_once(w->ss, vnode, none, none, &sc, err);
 
+	memset(sum, 0, sizeof(*sum));
 	if (st != DORIS_OK)
 		return st;
 	while ((st = d->next(sc, &key, &value, err)) == DORIS_OK)
@@ -200,8 +209,11 @@ static DorisStatus counters_scan(Worker *w, uint32_t vnode, int64_t sign, DorisE
 		uint32_t ns;
 		DorisBytes row_key;
 
+		if (!record_decode(value, &w->row))
+			continue;
+		kept_sum(w->node, key, &w->row, sum);
 		if (!record_key_split(key, &space, &ns, &row_key) || space != DORIS_SPACE_ROWS ||
-			!record_decode(value, &w->row) || !record_is_live(&w->row))
+			!record_is_live(&w->row))
 			continue;
 		if (ns != last)
 		{
@@ -224,9 +236,11 @@ DorisStatus counters_recount(Worker *w, uint32_t vnode, DorisError *err)
 	static const uint8_t zero = 0;
 	DorisBytes nothing = {&zero, 1};
 	DorisBytes value;
+	KeptSum sum;
+	bool mine = false;
 	DorisStatus st;
 
-	if (atomic_load(&n->counted[vnode]) != 0)
+	if (atomic_load(&n->counted[vnode]) != TALLY_NONE)
 		return DORIS_OK;
 	locks_clear(w);
 	locks_add(w, vnode);
@@ -239,26 +253,42 @@ DorisStatus counters_recount(Worker *w, uint32_t vnode, DorisError *err)
 		if (st == DORIS_NOT_FOUND)
 			st = DORIS_OK;
 	}
-	if (st == DORIS_OK)
-		atomic_store(&n->counted[vnode], 1);
+	if (st == DORIS_OK && atomic_load(&n->counted[vnode]) == TALLY_NONE)
+	{
+		mine = true; /* else another thread was quicker */
+		kept_clear(n, vnode);
+		atomic_store(&n->counted[vnode], TALLY_RUNNING);
+	}
 	locks_release(w);
-	if (st == DORIS_OK)
-		st = counters_scan(w, vnode, 1, err);
+	if (mine)
+		st = counters_scan(w, vnode, 1, &sum, err);
 	commit_abandon(w);
+	if (!mine)
+		return st;
+	locks_take(w);
+	if (st == DORIS_OK)
+		kept_add(n, vnode, &sum);
+	atomic_store(&n->counted[vnode], st == DORIS_OK ? TALLY_KNOWN : TALLY_NONE);
+	locks_release(w);
 	return st;
 }
 
 DorisStatus counters_uncount(Worker *w, uint32_t vnode, DorisError *err)
 {
+	uint8_t known = TALLY_KNOWN;
+	KeptSum sum;
 	DorisStatus st;
 
-	if (atomic_exchange(&w->node->counted[vnode], 0) == 0)
-		return DORIS_OK;
+	if (!atomic_compare_exchange_strong(&w->node->counted[vnode], &known, TALLY_NONE))
+		return known == TALLY_RUNNING
+				   ? doris_error(err, DORIS_LIMIT, "vnode %u is being counted", vnode)
+				   : DORIS_OK;
 	locks_clear(w);
 	st = commit_begin(w, err);
 	if (st == DORIS_OK)
-		st = counters_scan(w, vnode, -1, err);
+		st = counters_scan(w, vnode, -1, &sum, err);
 	commit_abandon(w);
+	kept_clear(w->node, vnode);
 	return st;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "node.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What ending a transaction's staged rows here came to. */
@@ -52,8 +53,6 @@ static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, Doris
 
 	while (st == DORIS_OK && next_indexed(&c, &vnode, &key))
 	{
-		bool was_live;
-		size_t was_bytes;
 		int i;
 
 		if (atomic_load(&w->node->tables[vnode]) != TABLE_READY)
@@ -66,15 +65,13 @@ static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, Doris
 		i = record_find_staged(r, item->txn);
 		if (i < 0)
 			continue; /* proved committed by a later writer, or its namespace is gone */
-		was_live = record_is_live(r);
-		was_bytes = r->value.len;
 		pass->found++;
 		pass->decision = pass->decision || r->staged[i].mode == TXN_DECISION;
 		if (item->commit)
 			record_commit_staged(r, i);
 		else
 			record_remove_staged(r, i);
-		st = rows_save(w, vnode, key, r, was_live, was_bytes, err);
+		st = rows_save(w, vnode, key, r, err);
 	}
 	return st;
 }
@@ -393,6 +390,36 @@ DorisStatus finish_execute(Worker *w, uint64_t epoch, const FinishItem *item, Fi
 	/* FINISH(commit) is good in any epoch */
 	return item->commit ? finish_commit(w, slot, item, err)
 						: finish_abort(w, slot, epoch, item, out, err);
+}
+
+/* ---- later ---- */
+
+#define LATER_MAX 4096
+
+void finish_note(Worker *w, DorisTxnId txn)
+{
+	if (w->later == NULL)
+		w->later = malloc(LATER_MAX * sizeof(*w->later));
+	if (w->later != NULL && w->nlater < LATER_MAX)
+		w->later[w->nlater++] = txn;
+	/* else it stays staged until somebody meets it: nothing depends on its end (rule finish) */
+}
+
+bool finish_later(Worker *w, uint32_t limit)
+{
+	while (w->nlater > 0 && limit-- > 0)
+	{
+		FinishItem item = {.txn = w->later[--w->nlater], .commit = true};
+		FinishResult result;
+		DorisError err;
+		DorisStatus st = DORIS_CONFLICT;
+
+		for (int tries = 0; tries < 3 && st == DORIS_CONFLICT; tries++)
+			st = finish_execute(w, 0, &item, &result, &err);
+		if (st != DORIS_OK)
+			log_line(LOG_DEBUG, "a committed transaction stays staged: %s", err.message);
+	}
+	return w->nlater > 0;
 }
 
 /* ---- outcome ---- */

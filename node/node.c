@@ -53,6 +53,8 @@ void worker_free(Worker *w)
 	buf_free(&w->body);
 	buf_free(&w->out);
 	free(w->deltas);
+	free(w->kept);
+	free(w->later);
 	w->ss = NULL;
 }
 
@@ -200,7 +202,8 @@ DorisStatus node_open(Node *n, const Config *config, const StoreDriver *driver, 
 	if (sodium_init() < 0)
 		return doris_error(err, DORIS_INTERNAL, "libsodium cannot start");
 	n->lapsed = calloc(DORIS_MAX_VNODES, sizeof(*n->lapsed));
-	if (n->lapsed == NULL)
+	n->kept = calloc(DORIS_MAX_VNODES, sizeof(*n->kept));
+	if (n->lapsed == NULL || n->kept == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
 	randombytes_buf(&n->incarnation, sizeof(n->incarnation));
 	st = keys_load(config->key_file, &n->keys, err);
@@ -247,6 +250,8 @@ void node_close(Node *n, bool clean)
 	keys_wipe(&n->keys);
 	free(n->lapsed);
 	n->lapsed = NULL;
+	free(n->kept);
+	n->kept = NULL;
 	if (n->lock_fd >= 0)
 		(void) close(n->lock_fd);
 	n->lock_fd = -1;

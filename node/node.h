@@ -94,6 +94,48 @@ typedef struct NsCount
 
 #define NODE_NS_BUCKETS 1024
 
+/* ---- what is kept of a vnode's records (kept.c); changed under the vnode's lock ---- */
+typedef struct Kept
+{
+	_Atomic uint64_t digest; /* XOR over the committed records */
+	_Atomic int64_t records; /* committed ones, tombstones included */
+	_Atomic int64_t staged;	 /* staged writes */
+} Kept;
+
+/* The same sums of a vnode or a run of records, as values. */
+typedef struct KeptSum
+{
+	uint64_t digest;
+	uint64_t records;
+	uint64_t staged;
+} KeptSum;
+
+typedef struct KeptDelta
+{
+	uint32_t vnode;
+	uint64_t digest;
+	int64_t records;
+	int64_t staged;
+} KeptDelta;
+
+/* What a record was before it was changed. */
+typedef struct RowWas
+{
+	bool committed;
+	bool tombstone;
+	uint8_t nstaged;
+	DorisVersion version;
+	size_t bytes; /* of the value */
+} RowWas;
+
+/* How far a vnode's rows are counted: changes are booked unless it is TALLY_NONE. */
+typedef enum Tally
+{
+	TALLY_NONE = 0,
+	TALLY_RUNNING, /* booked, but what was there before is not added yet */
+	TALLY_KNOWN
+} Tally;
+
 typedef struct Identity
 {
 	uint8_t home[DORIS_UUID_SIZE];	  /* made with the home */
@@ -163,8 +205,8 @@ typedef struct Node
 	pthread_mutex_t tables_lock;
 	_Atomic uint8_t tables[DORIS_MAX_VNODES]; /* TableState */
 
-	_Atomic uint8_t
-		counted[DORIS_MAX_VNODES]; /* changes of the vnode's rows go into the counters */
+	_Atomic uint8_t counted[DORIS_MAX_VNODES]; /* Tally */
+	Kept *kept;								   /* by vnode (DORIS_MAX_VNODES) */
 	_Atomic(NsCount *) ns_counts[NODE_NS_BUCKETS];
 	pthread_mutex_t ns_lock; /* adding to ns_counts */
 	_Atomic int64_t staged;	 /* transactions in STAGED */
@@ -207,6 +249,10 @@ typedef struct Worker
 	CountDelta *deltas; /* by namespace; owned */
 	int ndeltas;
 	int delta_cap;
+	KeptDelta *kept; /* in order of the changes; owned */
+	int nkept;
+	int kept_cap;
+	RowWas was; /* the record that rows_load found last */
 	DorisBuf key;	 /* a store key */
 	DorisBuf record; /* an encoded record */
 	DorisBuf index;	 /* an entry of STAGED */
@@ -214,6 +260,9 @@ typedef struct Worker
 	DorisBuf scratch;				 /* an opened message */
 	DorisBuf body;					 /* a reply before it is enveloped */
 	DorisBuf out;					 /* a whole reply */
+	/* Rule finish: what STAGEs have told to be committed, ended when nothing else is to be done. */
+	DorisTxnId *later;
+	uint32_t nlater;
 	void (*hurry)(struct Worker *w); /* answers what waits for a flush; NULL: nothing does */
 	void *hurry_arg;
 	Record row; /* too big for a stack frame that is entered for each row */
@@ -316,10 +365,9 @@ extern DORIS_MUST_CHECK DorisStatus commit_flush_all(Worker *w, DorisError *err)
 /* Fills w->key; the record's views live until the session's next call. Absent: an empty record. */
 extern DORIS_MUST_CHECK DorisStatus rows_load(Worker *w, uint32_t vnode, DorisBytes stored_key,
 											  Record *r, DorisError *err);
-/* Writes it (or deletes it when empty); was: it was live with so many bytes. */
+/* Writes it (or deletes it when empty). It must be the record that rows_load gave last, changed. */
 extern DORIS_MUST_CHECK DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key,
-											  const Record *r, bool was_live, size_t was_bytes,
-											  DorisError *err);
+											  const Record *r, DorisError *err);
 /* Shape of a row's address: space, sizes. */
 extern DORIS_MUST_CHECK DorisStatus rows_check(const Node *n, const KeyRef *at, size_t value_len,
 											   DorisError *err);
@@ -333,11 +381,29 @@ extern NsCount *counters_find(Node *n, uint32_t ns, bool make);
 extern void counters_total(Node *n, uint64_t *rows, uint64_t *bytes);
 extern DORIS_MUST_CHECK DorisStatus counters_save(Worker *w, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus counters_load(Worker *w, DorisError *err);
-/* Counts the vnode's rows anew while writes go on. */
+/* Counts the vnode's rows anew while writes go on, unless they are counted or another thread does it. */
 extern DORIS_MUST_CHECK DorisStatus counters_recount(Worker *w, uint32_t vnode, DorisError *err);
-/* The vnode's table is about to be dropped: takes its rows out of the counters. */
+/* The vnode's table is about to be dropped: takes its rows out of the counters. LIMIT: being counted. */
 extern DORIS_MUST_CHECK DorisStatus counters_uncount(Worker *w, uint32_t vnode, DorisError *err);
 extern void counters_free(Node *n);
+
+/* ---- kept.c: sums by which copies are compared ---- */
+extern RowWas row_was(const Record *r);
+/* Adds a record to sums. */
+extern void kept_sum(const Node *n, DorisBytes stored_key, const Record *r, KeptSum *sum);
+/* Notes a change, to be booked at commit (counters_book). rows_save does it; who deletes by himself must. */
+extern DORIS_MUST_CHECK DorisStatus kept_note(Worker *w, uint32_t vnode, DorisBytes stored_key,
+											  const RowWas *was, const Record *now,
+											  DorisError *err);
+extern void kept_book(Worker *w);
+extern void kept_add(Node *n, uint32_t vnode, const KeptSum *sum);
+extern void kept_clear(Node *n, uint32_t vnode);
+/* The sums of a vnode, all of one moment; counts it first when that has not been done. No transaction, no locks. */
+extern DORIS_MUST_CHECK DorisStatus kept_read(Worker *w, uint32_t vnode, KeptSum *out,
+											  DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus kept_save(Worker *w, DorisError *err);
+/* NOT_FOUND: none were saved. */
+extern DORIS_MUST_CHECK DorisStatus kept_load(Worker *w, DorisError *err);
 
 /* ---- memory.c: outcomes remembered, index of staged writes ---- */
 typedef struct Remembered
@@ -374,6 +440,10 @@ extern DORIS_MUST_CHECK DorisStatus stage_execute(Worker *w, uint64_t epoch, con
 extern DORIS_MUST_CHECK DorisStatus finish_execute(Worker *w, uint64_t epoch,
 												   const FinishItem *item, FinishResult *out,
 												   DorisError *err);
+/* Notes a transaction known as committed, to be ended by finish_later. Full: ends some at once. */
+extern void finish_note(Worker *w, DorisTxnId txn);
+/* Ends up to `limit` of them; false: none is left. */
+extern bool finish_later(Worker *w, uint32_t limit);
 extern DORIS_MUST_CHECK DorisStatus outcome_execute(Worker *w, uint64_t epoch,
 													const OutcomeRequest *m, OutcomeResult *out,
 													DorisError *err);

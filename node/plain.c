@@ -76,8 +76,6 @@ static DorisStatus apply_row(Worker *w, const ApplyRequest *m, uint32_t i, Apply
 	DorisVersion highest;
 	DorisTxnId proved;
 	bool any_proved = false;
-	bool was_live;
-	size_t was_bytes;
 	DorisStatus st;
 
 	buf_reset(&w->key);
@@ -89,8 +87,6 @@ static DorisStatus apply_row(Worker *w, const ApplyRequest *m, uint32_t i, Apply
 	st = rows_load(w, row->at.vnode, key, r, err);
 	if (st != DORIS_OK)
 		return st;
-	was_live = record_is_live(r);
-	was_bytes = r->value.len;
 	highest = r->version;
 	for (int k = 0; k < r->nstaged; k++)
 	{
@@ -112,7 +108,7 @@ static DorisStatus apply_row(Worker *w, const ApplyRequest *m, uint32_t i, Apply
 	if (!record_apply(r, row->version, row->deleted, row->value) && !any_proved)
 		return DORIS_OK;
 	(*applied)++;
-	st = rows_save(w, row->at.vnode, key, r, was_live, was_bytes, err);
+	st = rows_save(w, row->at.vnode, key, r, err);
 	if (st == DORIS_OK && any_proved)
 		st = memory_put_committed(w, proved, err);
 	return st;

@@ -11,22 +11,21 @@ DorisStatus rows_load(Worker *w, uint32_t vnode, DorisBytes stored_key, Record *
 	DorisStatus st = w->node->driver->get(w->ss, vnode, stored_key, &value, err);
 
 	if (st == DORIS_NOT_FOUND)
-	{
 		record_clear(r);
-		return DORIS_OK;
-	}
-	if (st != DORIS_OK)
+	else if (st != DORIS_OK)
 		return st;
-	if (!record_decode(value, r))
+	else if (!record_decode(value, r))
 		return doris_error(err, DORIS_IO, "%s: a record of vnode %u is damaged", node_name(w->node),
 						   vnode);
+	w->was = row_was(r);
 	return DORIS_OK;
 }
 
 DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key, const Record *r,
-					  bool was_live, size_t was_bytes, DorisError *err)
+					  DorisError *err)
 {
 	DorisStatus st;
+	bool was_live = w->was.committed && !w->was.tombstone;
 	bool live = record_is_live(r);
 	size_t bytes = r->value.len;
 
@@ -53,9 +52,9 @@ DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key, const Re
 
 		counters_note(w, vnode, ns, (live ? 1 : 0) - (was_live ? 1 : 0),
 					  (live ? key + (int64_t) bytes : 0) -
-						  (was_live ? key + (int64_t) was_bytes : 0));
+						  (was_live ? key + (int64_t) w->was.bytes : 0));
 	}
-	return st;
+	return st == DORIS_OK ? kept_note(w, vnode, stored_key, &w->was, r, err) : st;
 }
 
 DorisStatus rows_check(const Node *n, const KeyRef *at, size_t value_len, DorisError *err)

@@ -172,8 +172,6 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 	DorisBytes key;
 	DorisTxnId proved;
 	bool any_proved = false;
-	bool was_live;
-	size_t was_bytes;
 	int mine;
 	DorisStatus st;
 
@@ -186,8 +184,6 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 	st = rows_load(w, row->at.vnode, key, r, err);
 	if (st != DORIS_OK)
 		return st;
-	was_live = record_is_live(r);
-	was_bytes = r->value.len;
 	mine = record_find_staged(r, j->m->txn);
 	if (j->committed)
 	{
@@ -237,7 +233,7 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 			return DORIS_OK;
 		put_staged(j->m, row, r);
 	}
-	st = rows_save(w, row->at.vnode, key, r, was_live, was_bytes, err);
+	st = rows_save(w, row->at.vnode, key, r, err);
 	if (st == DORIS_OK && any_proved)
 		st = memory_put_committed(w, proved, err);
 	if (st == DORIS_OK)

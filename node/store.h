@@ -70,6 +70,9 @@ typedef struct StoreDriver
 	/* From low (inclusive; empty: start) to high (exclusive; empty: end). NOT_FOUND at the end. Views live until the next call. */
 	DorisStatus (*scan)(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
 						StoreScan **out, DorisError *err);
+	/* The same for who passes by once: what it reads is the first to leave the engine's cache. */
+	DorisStatus (*scan_once)(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
+							 StoreScan **out, DorisError *err);
 	DorisStatus (*next)(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err);
 	void (*scan_close)(StoreScan *sc);
 

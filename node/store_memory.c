@@ -524,6 +524,7 @@ const StoreDriver store_memory = {
 	.put = mem_put,
 	.del = mem_del,
 	.scan = mem_scan,
+	.scan_once = mem_scan,
 	.next = mem_next,
 	.scan_close = mem_scan_close,
 	.bulk = mem_bulk,

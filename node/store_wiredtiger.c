@@ -494,8 +494,8 @@ static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisE
 
 /* ---- ranges ---- */
 
-static DorisStatus wt_scan(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
-						   StoreScan **out, DorisError *err)
+static DorisStatus scan_with(StoreSession *ss, const char *config, StoreTable t, DorisBytes low,
+							 DorisBytes high, StoreScan **out, DorisError *err)
 {
 	StoreScan *sc = calloc(1, sizeof(*sc));
 	char uri[32];
@@ -520,7 +520,7 @@ static DorisStatus wt_scan(StoreSession *ss, StoreTable t, DorisBytes low, Doris
 	}
 	sc->ss = ss;
 	table_uri(t, uri);
-	rc = ss->wt->open_cursor(ss->wt, uri, NULL, NULL, &sc->cursor);
+	rc = ss->wt->open_cursor(ss->wt, uri, NULL, config, &sc->cursor);
 	if (rc == 0 && low.len > 0)
 	{
 		WT_ITEM item = {0};
@@ -547,6 +547,18 @@ static DorisStatus wt_scan(StoreSession *ss, StoreTable t, DorisBytes low, Doris
 	}
 	*out = sc;
 	return DORIS_OK;
+}
+
+static DorisStatus wt_scan(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
+						   StoreScan **out, DorisError *err)
+{
+	return scan_with(ss, NULL, t, low, high, out, err);
+}
+
+static DorisStatus wt_scan_once(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
+								StoreScan **out, DorisError *err)
+{
+	return scan_with(ss, "read_once=true", t, low, high, out, err);
 }
 
 static DorisStatus wt_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err)
@@ -769,6 +781,7 @@ const StoreDriver store_wiredtiger = {
 	.put = wt_put,
 	.del = wt_del,
 	.scan = wt_scan,
+	.scan_once = wt_scan_once,
 	.next = wt_next,
 	.scan_close = wt_scan_close,
 	.bulk = wt_bulk,

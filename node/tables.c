@@ -63,7 +63,8 @@ static DorisStatus table_create(Worker *w, uint32_t vnode, DorisError *err)
 		st = meta_put_numbered(w, "table/", vnode, atomic_load(&n->epoch), err);
 	if (st == DORIS_OK)
 	{
-		atomic_store(&n->counted[vnode], 1);
+		kept_clear(n, vnode);
+		atomic_store(&n->counted[vnode], TALLY_KNOWN);
 		atomic_store(&n->tables[vnode], TABLE_READY);
 	}
 	return st;
