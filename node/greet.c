@@ -6,14 +6,14 @@
  */
 #include "node.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "ask.h"
+
 #define GREET_PAUSE_MS 500
 #define ALONE_MS 1000 /* without an answer for so long: serve what is there */
-#define CONNECT_MS 300
 #define ANSWER_MS 1500
 
 static void sleep_ms(const Node *n, int ms)
@@ -25,80 +25,6 @@ static void sleep_ms(const Node *n, int ms)
 		(void) nanosleep(&pause, NULL);
 		ms -= 50;
 	}
-}
-
-static DorisStatus wait_connected(Channel *ch, const char *address, DorisError *err)
-{
-	uint64_t until = clock_mono_ms() + CONNECT_MS;
-	int state;
-
-	while ((state = channel_state(ch)) == 0 && clock_mono_ms() < until)
-	{
-		struct pollfd p = {channel_send_fd(ch), POLLIN, 0};
-
-		(void) poll(&p, 1, 10);
-	}
-	if (state != 1)
-		return doris_error(err, DORIS_UNREACHABLE, "cannot reach the admin at %s", address);
-	return DORIS_OK;
-}
-
-/* One request to one admin. The reply's body is in *body, which points into *reply or scratch. */
-static DorisStatus ask(Worker *w, const char *address, uint16_t type, const DorisBuf *request,
-					   DorisBytes *reply, DorisBytes *body, DorisError *err)
-{
-	Node *n = w->node;
-	Envelope e;
-	DorisBytes request_body = {request->data, request->len};
-	DorisBytes message;
-	Channel *ch = NULL;
-	uint64_t until;
-	DorisStatus st;
-
-	memset(&e, 0, sizeof(e));
-	e.format = DORIS_FORMAT;
-	e.type = type;
-	e.request = clock_next(&n->clock);
-	e.sender = atomic_load(&n->node_id);
-	e.epoch = atomic_load(&n->epoch);
-	e.deadline_ms = ANSWER_MS;
-	st = envelope_write(&n->keys, &e, request_body, &w->out, err);
-	if (st == DORIS_OK)
-		st = channel_open(address, &ch, err);
-	if (st == DORIS_OK)
-		st = wait_connected(ch, address, err);
-	message.data = w->out.data;
-	message.len = w->out.len;
-	if (st == DORIS_OK)
-		st = channel_send(ch, message, err);
-	until = clock_mono_ms() + ANSWER_MS;
-	while (st == DORIS_OK)
-	{
-		struct pollfd p = {channel_receive_fd(ch), POLLIN, 0};
-		Envelope answer;
-
-		(void) poll(&p, 1, 50);
-		st = channel_receive(ch, reply, err);
-		if (st == DORIS_TIMEOUT)
-		{
-			if (channel_state(ch) != 1)
-				st = doris_error(err, DORIS_UNREACHABLE, "the admin at %s went away", address);
-			else if (clock_mono_ms() > until || atomic_load(&n->stopping))
-				st = doris_error(err, DORIS_TIMEOUT, "the admin at %s does not answer", address);
-			else
-				st = DORIS_OK;
-			continue;
-		}
-		if (st != DORIS_OK)
-			break;
-		st = envelope_read(&n->keys, reply->data, reply->len, &answer, body, &w->scratch, err);
-		if (st == DORIS_OK && (answer.type != (type | DORIS_REPLY) || answer.request != e.request))
-			st = doris_error(err, DORIS_BAD_MESSAGE, "the admin at %s answers something else",
-							 address);
-		break;
-	}
-	channel_close(ch);
-	return st;
 }
 
 /* Keeps who it is now: before anything is done under that name. */
@@ -143,8 +69,8 @@ static DorisStatus hello(Worker *w, const char *address, DorisError *err)
 	Hello h;
 	Welcome welcome;
 	DorisBuf request;
-	DorisBytes reply = {NULL, 0};
-	DorisBytes body = {NULL, 0};
+	DorisCursor c;
+	Ask ask;
 	DorisStatus st;
 
 	memset(&h, 0, sizeof(h));
@@ -158,23 +84,22 @@ static DorisStatus hello(Worker *w, const char *address, DorisError *err)
 	(void) snprintf(h.build, sizeof(h.build), "%s", DORIS_BUILD);
 	buf_init(&request);
 	hello_encode(&request, &h);
+	ask_init(&ask, n, "admin", address);
 	if (request.failed)
 		st = doris_error(err, DORIS_NO_MEMORY, "saying hello: out of memory");
 	else
-		st = ask(w, address, MSG_HELLO, &request, &reply, &body, err);
-	if (st == DORIS_OK)
 	{
-		DorisCursor c = cursor_of(body.data, body.len);
+		DorisBytes body = {request.data, request.len};
 
-		st = reply_read_status(&c, err);
-		if (st == DORIS_OK)
-			st = welcome_decode(&c, &welcome, err);
-		if (st == DORIS_OK)
-			st = become(w, &welcome, err);
-		if (st == DORIS_OK && welcome.topology.len > 0)
-			st = epoch_take(w, welcome.topology, err);
+		st = ask_wait(&ask, MSG_HELLO, body, ANSWER_MS, &c, err);
 	}
-	channel_free_reply(&reply);
+	if (st == DORIS_OK)
+		st = welcome_decode(&c, &welcome, err);
+	if (st == DORIS_OK)
+		st = become(w, &welcome, err);
+	if (st == DORIS_OK && welcome.topology.len > 0)
+		st = epoch_take(w, welcome.topology, err);
+	ask_free(&ask);
 	buf_free(&request);
 	return st;
 }
