@@ -22,12 +22,20 @@ void ask_init(Ask *a, Node *n, const char *what, const char *address)
 	buf_init(&a->scratch);
 }
 
+/* What served a huge message does not keep its memory. */
+static void trim(Ask *a)
+{
+	if (a->message.cap > 2 * DORIS_BATCH_BYTES)
+		buf_free(&a->message);
+}
+
 void ask_close(Ask *a)
 {
 	channel_free_reply(&a->reply);
 	channel_close(a->channel);
 	a->channel = NULL;
 	a->busy = false;
+	trim(a);
 }
 
 void ask_free(Ask *a)
@@ -119,6 +127,7 @@ static DorisStatus try_receive(Ask *a, DorisCursor *body, DorisError *err)
 		return doris_error(err, DORIS_BAD_MESSAGE, "%s answers something else", a->who);
 	a->epoch = answer.epoch;
 	a->busy = false; /* from here on the channel is good, whatever the answer says */
+	trim(a);
 	*body = cursor_of(bytes.data, bytes.len);
 	return reply_read_status(body, err);
 }

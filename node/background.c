@@ -16,6 +16,7 @@
 #define PURGE_DECISIONS 2000 /* decision rows for each round */
 #define DROP_ROWS 50000		 /* rows of dropped namespaces for each round */
 #define RECOUNT_MS 300		 /* of each round */
+#define MEMORY_AGAIN_MS 600000
 
 /* The ceiling stays ahead of the clock, so that after a start no stamp is below one seen before. */
 void background_watch_clock(Worker *w)
@@ -41,7 +42,8 @@ void background_watch_clock(Worker *w)
 
 typedef struct Purge
 {
-	DorisTxnId memory_from;	 /* outcomes before it are gone already */
+	DorisTxnId memory_from; /* outcomes before it are gone already */
+	uint64_t memory_again;	/* monotonic ms: old ones that came since (hints) are looked for then */
 	uint32_t decision_vnode; /* where the next round goes on */
 	uint32_t drop_vnode;
 } Purge;
@@ -261,6 +263,11 @@ static DorisStatus purge_round(Worker *w, Purge *p, DorisError *err)
 	DorisStatus st = DORIS_OK;
 	bool done = false;
 
+	if (clock_mono_ms() >= p->memory_again)
+	{
+		memset(&p->memory_from, 0, sizeof(p->memory_from));
+		p->memory_again = clock_mono_ms() + MEMORY_AGAIN_MS;
+	}
 	for (uint32_t i = 0; st == DORIS_OK && !done && i < PURGE_MEMORY / PURGE_STEP; i++)
 		st = memory_purge(w, atomic_load(&n->horizon_ms), PURGE_STEP, &p->memory_from, &done, err);
 	/* a slice of the vnodes each round: all within about a minute */

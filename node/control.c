@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hints.h"
+
 /* Rule publish: a leader with a lower term than one seen before leads no more. */
 static DorisStatus check_term(Worker *w, uint64_t term, DorisError *err)
 {
@@ -26,6 +28,20 @@ static DorisStatus check_term(Worker *w, uint64_t term, DorisError *err)
 	}
 	(void) pthread_mutex_unlock(&n->term_lock);
 	return st;
+}
+
+/* What a log node keeps; other nodes keep nothing. */
+static DorisStatus report_hints(Node *n, NodeReport *out, DorisError *err)
+{
+	HintsTotal t;
+
+	hints_total(n, &t);
+	if (!hints_are_kept(n))
+		return DORIS_OK;
+	out->hints = t.hints;
+	out->hint_bytes = t.bytes;
+	out->hint_budget = t.budget;
+	return hints_backlogs(n, &out->backlogs, &out->nbacklogs, err);
 }
 
 DorisStatus control_heartbeat(Worker *w, const Heartbeat *m, NodeReport *out, DorisError *err)
@@ -66,6 +82,12 @@ DorisStatus control_heartbeat(Worker *w, const Heartbeat *m, NodeReport *out, Do
 	memcpy(out->home, id.home, DORIS_UUID_SIZE);
 	counters_total(n, &out->rows, &out->bytes);
 	out->staged = atomic_load(&n->staged) < 0 ? 0 : (uint64_t) atomic_load(&n->staged);
+	st = report_hints(n, out, err);
+	if (st != DORIS_OK)
+	{
+		node_report_free(out);
+		return st;
+	}
 	out->disk_free = atomic_load(&n->disk_free);
 	out->disk_full = atomic_load(&n->disk_full);
 	(void) snprintf(out->build, sizeof(out->build), "%s", DORIS_BUILD);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "hints.h"
+
 #define MAX_RETRIES 20
 
 typedef DorisStatus (*Handler)(Worker *w, const Envelope *e, DorisBytes body, DorisError *err);
@@ -84,6 +86,7 @@ static DorisStatus handle_heartbeat(Worker *w, const Envelope *e, DorisBytes bod
 		return st;
 	reply_put_ok(&w->body);
 	node_report_encode(&w->body, &report);
+	node_report_free(&report);
 	return DORIS_OK;
 }
 
@@ -213,6 +216,31 @@ static DorisStatus handle_digest(Worker *w, const Envelope *e, DorisBytes body, 
 	return st;
 }
 
+static DorisStatus handle_hint(Worker *w, const Envelope *e, DorisBytes body, DorisError *err)
+{
+	HintRequest m;
+	DorisStatus st = hint_request_decode(body, &m, err);
+
+	if (st == DORIS_OK)
+		st = hints_execute(w, e->epoch, &m, err);
+	if (st == DORIS_OK)
+		reply_put_ok(&w->body);
+	return st;
+}
+
+static DorisStatus handle_replay(Worker *w, const Envelope *e, DorisBytes body, DorisError *err)
+{
+	ReplayRequest m;
+	DorisStatus st = replay_request_decode(body, &m, err);
+
+	if (st != DORIS_OK)
+		return st;
+	reply_put_ok(&w->body);
+	st = rehold_execute(w, e->epoch, &m, &w->body, err);
+	replay_request_free(&m);
+	return st;
+}
+
 /* ---- choosing ---- */
 
 typedef struct Route
@@ -231,6 +259,8 @@ static const Route routes[] = {
 	{MSG_OUTCOME, COUNT_OUTCOME, true, handle_outcome},
 	{MSG_APPLY, COUNT_APPLY, true, handle_apply},
 	{MSG_DIGEST, COUNT_DIGEST, false, handle_digest},
+	{MSG_HINT, COUNT_HINT, true, handle_hint},
+	{MSG_REPLAY, COUNT_REPLAY, false, handle_replay}, /* locks by itself */
 	{MSG_PING, COUNT_PING, false, handle_ping},
 	{MSG_STATS, COUNT_STATS, false, handle_stats},
 	{MSG_TOPOLOGY_GET, COUNT_TOPOLOGY_GET, false, handle_topology_get},
@@ -369,5 +399,5 @@ bool dispatch_is_long(DorisBytes message)
 	(void) cursor_u32(&c);
 	(void) cursor_u16(&c);
 	type = cursor_u16(&c);
-	return !c.bad && (type == MSG_SCAN || type == MSG_DIGEST);
+	return !c.bad && (type == MSG_SCAN || type == MSG_DIGEST || type == MSG_REPLAY);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "node.h"
+#include "hints.h"
 
 #define EXIT_CLEAN 0
 #define EXIT_FAILED 1
@@ -48,8 +48,10 @@ static int run(const sigset_t *signals)
 	Worker *workers = NULL;
 	pthread_t greeter;
 	pthread_t background;
+	pthread_t replayer;
 	bool greeting = false;
 	bool housekeeping = false;
+	bool replaying = false;
 	int signal_number = 0;
 	DorisError err = {0};
 	DorisStatus st = listener_open(node.config.listen, &node.listener, &err);
@@ -60,6 +62,11 @@ static int run(const sigset_t *signals)
 	{
 		st = background_start(&node, &background, &err);
 		housekeeping = st == DORIS_OK;
+	}
+	if (st == DORIS_OK)
+	{
+		st = replay_start(&node, &replayer, &err);
+		replaying = st == DORIS_OK;
 	}
 	if (st == DORIS_OK)
 	{
@@ -80,6 +87,8 @@ static int run(const sigset_t *signals)
 	serve_join(&node, workers);
 	if (housekeeping)
 		(void) pthread_join(background, NULL);
+	if (replaying)
+		(void) pthread_join(replayer, NULL);
 	if (greeting)
 		(void) pthread_join(greeter, NULL);
 	listener_close(node.listener);

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hints.h"
+
 const char *node_name(const Node *n)
 {
 	return n->config.name;
@@ -152,7 +154,8 @@ static DorisStatus load_identity(Worker *w, DorisError *err)
 
 static DorisStatus load_state(Worker *w, DorisError *err)
 {
-	static const StoreTable own[] = {STORE_TABLE_META, STORE_TABLE_STAGED, STORE_TABLE_MEMORY};
+	static const StoreTable own[] = {STORE_TABLE_META, STORE_TABLE_STAGED, STORE_TABLE_MEMORY,
+									 STORE_TABLE_HINTS};
 	Node *n = w->node;
 	uint64_t ceiling;
 	int64_t staged;
@@ -179,6 +182,8 @@ static DorisStatus load_state(Worker *w, DorisError *err)
 		st = counters_load(w, err);
 	if (st == DORIS_OK)
 		st = index_count(w, &staged, err);
+	if (st == DORIS_OK)
+		st = hints_open(w, err);
 	if (st == DORIS_OK)
 	{
 		atomic_store(&n->staged, staged);
@@ -247,6 +252,7 @@ void node_close(Node *n, bool clean)
 	placement_free(n->placement);
 	n->placement = NULL;
 	counters_free(n);
+	hints_close(n);
 	keys_wipe(&n->keys);
 	free(n->lapsed);
 	n->lapsed = NULL;

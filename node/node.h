@@ -50,6 +50,8 @@ typedef enum NodeCounter
 	COUNT_OUTCOME,
 	COUNT_APPLY,
 	COUNT_DIGEST,
+	COUNT_HINT,
+	COUNT_REPLAY,
 	COUNT_OTHER,		/* types a node does not know */
 	COUNT_BAD,			/* bytes that are no message of ours, or not sealed with our key */
 	COUNT_CLOCK,		/* sealed, but stamped outside the window */
@@ -66,8 +68,23 @@ typedef enum NodeCounter
 	COUNT_PURGED,	 /* memory entries and decision rows past the horizon */
 	COUNT_DROPPED,	 /* rows of dropped namespaces deleted */
 	COUNT_ALARMS,	 /* topologies of the same epoch that differ */
+	/* a log node */
+	COUNT_HINTS_KEPT,	   /* taken in */
+	COUNT_HINTS_REFUSED,   /* the budget was full */
+	COUNT_HINTS_DROPPED,   /* of nodes that are gone for good */
+	COUNT_REPLAY_SENT,	   /* hints sent; again after an error counts again */
+	COUNT_REPLAY_APPLIED,  /* ... and taken by their target */
+	COUNT_REPLAY_OBSOLETE, /* ... no longer wanted there */
+	COUNT_REPLAY_POISON,   /* ... set aside */
+	COUNT_REPLAY_ERRORS,   /* messages with hints that failed */
+	/* the target of hints */
+	COUNT_REHELD_APPLIED,
+	COUNT_REHELD_OBSOLETE,
+	COUNT_REHELD_POISON,
 	COUNT_LAST
 } NodeCounter;
+
+typedef struct Hints Hints; /* hints.c */
 
 /* ---- the topology, unpacked for this node; replaced under the epoch lock ---- */
 #define PLACE_TARGET 1 /* the node takes writes of the vnode */
@@ -219,6 +236,9 @@ typedef struct Node
 	pthread_mutex_t disk_lock;
 	bool ballast; /* half of the reserve is held by a file; guarded by disk_lock */
 
+	Hints *hints;				  /* what a log node keeps for others (hints.h) */
+	_Atomic uint64_t replay_rate; /* bytes of hints per second, lately */
+
 	_Atomic uint64_t counters[COUNT_LAST];
 } Node;
 
@@ -252,14 +272,14 @@ typedef struct Worker
 	KeptDelta *kept; /* in order of the changes; owned */
 	int nkept;
 	int kept_cap;
-	RowWas was; /* the record that rows_load found last */
+	RowWas was;		 /* the record that rows_load found last */
 	DorisBuf key;	 /* a store key */
 	DorisBuf record; /* an encoded record */
 	DorisBuf index;	 /* an entry of STAGED */
 	DorisBuf projected[2];
-	DorisBuf scratch;				 /* an opened message */
-	DorisBuf body;					 /* a reply before it is enveloped */
-	DorisBuf out;					 /* a whole reply */
+	DorisBuf scratch; /* an opened message */
+	DorisBuf body;	  /* a reply before it is enveloped */
+	DorisBuf out;	  /* a whole reply */
 	/* Rule finish: what STAGEs have told to be committed, ended when nothing else is to be done. */
 	DorisTxnId *later;
 	uint32_t nlater;
@@ -437,6 +457,15 @@ extern DORIS_MUST_CHECK DorisStatus index_count(Worker *w, int64_t *transactions
 /* ---- requests: each leaves no transaction and no vnode lock behind; CONFLICT: call again ---- */
 extern DORIS_MUST_CHECK DorisStatus stage_execute(Worker *w, uint64_t epoch, const StageRequest *m,
 												  StageReply *out, DorisError *err);
+/* Puts the row's staged write into its record; there must be room. */
+extern void stage_put(const StageRequest *m, const StageRow *row, Record *r);
+/*
+ * Notes in STAGED where this message's rows are, for FINISH and OUTCOME, in the open transaction; *used: the entry. The
+ * caller has the transaction's lock, and keeps slot->last and slot->entries.
+ */
+extern DORIS_MUST_CHECK DorisStatus stage_index(Worker *w, const StageRequest *m,
+												const TxnSlot *slot, uint32_t *used,
+												DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus finish_execute(Worker *w, uint64_t epoch,
 												   const FinishItem *item, FinishResult *out,
 												   DorisError *err);

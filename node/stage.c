@@ -147,7 +147,7 @@ static DorisStatus judge_row(StageJob *j, uint32_t i, Record *r, DorisTxnId *pro
 	return DORIS_OK;
 }
 
-static void put_staged(const StageRequest *m, const StageRow *row, Record *r)
+void stage_put(const StageRequest *m, const StageRow *row, Record *r)
 {
 	RecordStaged *s = &r->staged[r->nstaged++];
 
@@ -231,7 +231,7 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 		/* a message with a conflict is undone: nothing of it needs writing any more */
 		if (!good || j->out->nconflicts > 0)
 			return DORIS_OK;
-		put_staged(j->m, row, r);
+		stage_put(j->m, row, r);
 	}
 	st = rows_save(w, row->at.vnode, key, r, err);
 	if (st == DORIS_OK && any_proved)
@@ -241,11 +241,9 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 	return st;
 }
 
-/* Notes in STAGED where this message's rows are, for FINISH and OUTCOME. */
-static DorisStatus put_index(StageJob *j, const TxnSlot *slot, uint32_t *used, DorisError *err)
+DorisStatus stage_index(Worker *w, const StageRequest *m, const TxnSlot *slot, uint32_t *used,
+						DorisError *err)
 {
-	Worker *w = j->w;
-	const StageRequest *m = j->m;
 	uint32_t number = 0;
 	DorisBytes entry;
 	DorisStatus st = DORIS_OK;
@@ -274,7 +272,8 @@ static DorisStatus put_index(StageJob *j, const TxnSlot *slot, uint32_t *used, D
 		record_key(&w->index, at->space, at->ns, at->key);
 	}
 	if (w->index.failed)
-		return no_memory(j, err);
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory staging rows",
+						   node_name(w->node));
 	*used = number;
 	entry.data = w->index.data;
 	entry.len = w->index.len;
@@ -304,7 +303,7 @@ static DorisStatus stage_locked(StageJob *j, TxnSlot *slot, DorisError *err)
 			break;
 	}
 	if (st == DORIS_OK && j->out->nconflicts == 0 && j->fresh > 0 && !j->committed)
-		st = put_index(j, slot, &entry, err);
+		st = stage_index(w, j->m, slot, &entry, err);
 	if (st != DORIS_OK || j->out->nconflicts > 0 || j->fresh == 0)
 	{
 		commit_abandon(w);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hints.h"
+
 static const char *const counter_names[COUNT_LAST] = {
 	[COUNT_PING] = "requests_ping",
 	[COUNT_TOPOLOGY_GET] = "requests_topology_get",
@@ -20,6 +22,8 @@ static const char *const counter_names[COUNT_LAST] = {
 	[COUNT_OUTCOME] = "requests_outcome",
 	[COUNT_APPLY] = "requests_apply",
 	[COUNT_DIGEST] = "requests_digest",
+	[COUNT_HINT] = "requests_hint",
+	[COUNT_REPLAY] = "requests_replay",
 	[COUNT_OTHER] = "requests_other",
 	[COUNT_BAD] = "bad_messages",
 	[COUNT_CLOCK] = "refused_clock",
@@ -36,6 +40,17 @@ static const char *const counter_names[COUNT_LAST] = {
 	[COUNT_PURGED] = "purged",
 	[COUNT_DROPPED] = "rows_dropped",
 	[COUNT_ALARMS] = "alarms",
+	[COUNT_HINTS_KEPT] = "hints_kept",
+	[COUNT_HINTS_REFUSED] = "hints_refused",
+	[COUNT_HINTS_DROPPED] = "hints_dropped",
+	[COUNT_REPLAY_SENT] = "replay_sent",
+	[COUNT_REPLAY_APPLIED] = "replay_applied",
+	[COUNT_REPLAY_OBSOLETE] = "replay_obsolete",
+	[COUNT_REPLAY_POISON] = "replay_poison",
+	[COUNT_REPLAY_ERRORS] = "replay_errors",
+	[COUNT_REHELD_APPLIED] = "reheld_applied",
+	[COUNT_REHELD_OBSOLETE] = "reheld_obsolete",
+	[COUNT_REHELD_POISON] = "reheld_poison",
 };
 
 /* Names of namespaces' counters that can be told at once (I6). */
@@ -55,6 +70,28 @@ static uint64_t not_negative(int64_t v)
 	return v < 0 ? 0 : (uint64_t) v;
 }
 
+/* What a log node keeps, in all and for each target. */
+static void add_hints(Node *n, StatsReply *r, const Backlog *list, uint32_t nlist)
+{
+	HintsTotal t;
+	char name[64];
+
+	hints_total(n, &t);
+	add(r, "hints", t.hints);
+	add(r, "hint_bytes", t.bytes);
+	add(r, "hint_budget", t.budget);
+	add(r, "hints_poison", t.poison);
+	add(r, "hint_bytes_poison", t.poison_bytes);
+	add(r, "replay_rate", atomic_load(&n->replay_rate));
+	for (uint32_t i = 0; i < nlist; i++)
+	{
+		(void) snprintf(name, sizeof(name), "hints_node_%u", list[i].target);
+		add(r, name, list[i].hints);
+		(void) snprintf(name, sizeof(name), "hint_bytes_node_%u", list[i].target);
+		add(r, name, list[i].bytes);
+	}
+}
+
 void stats_execute(Node *n, DorisBuf *reply)
 {
 	StatsReply r = {0};
@@ -62,15 +99,24 @@ void stats_execute(Node *n, DorisBuf *reply)
 	uint64_t bytes;
 	size_t namespaces = 0;
 	uint32_t targets = 0;
+	Backlog *backlogs;
+	uint32_t nbacklogs;
+	DorisError err;
 
 	for (int b = 0; b < NODE_NS_BUCKETS; b++)
 	{
 		for (NsCount *c = atomic_load(&n->ns_counts[b]); c != NULL; c = c->next)
 			namespaces++;
 	}
-	r.items = calloc(COUNT_LAST + 16 + 2 * namespaces, sizeof(*r.items));
+	if (hints_backlogs(n, &backlogs, &nbacklogs, &err) != DORIS_OK)
+	{
+		reply->failed = true;
+		return;
+	}
+	r.items = calloc(COUNT_LAST + 48 + 2 * (namespaces + nbacklogs), sizeof(*r.items));
 	if (r.items == NULL)
 	{
+		free(backlogs);
 		reply->failed = true;
 		return;
 	}
@@ -105,6 +151,8 @@ void stats_execute(Node *n, DorisBuf *reply)
 			add(&r, name, not_negative(atomic_load(&c->bytes)));
 		}
 	}
+	add_hints(n, &r, backlogs, nbacklogs);
+	free(backlogs);
 	stats_reply_encode(reply, &r);
 	free(r.items);
 }
