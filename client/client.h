@@ -343,6 +343,11 @@ extern void finish_group_failed(FinishGroup *group);
 /* All items of the group are queued: when they are acknowledged, the decision row is finished. */
 extern void finish_group_sealed(DorisClient *c, FinishGroup *group);
 extern void finish_pump(DorisClient *c);
+/*
+ * Takes up to max transactions off the peer's queue that a STAGE may carry: committed, and nobody waits for the answer.
+ * Returns how many; their ids are in out.
+ */
+extern uint32_t finish_ride(DorisClient *c, Peer *p, DorisTxnId *out, uint32_t max);
 /* Waits until at most `left` items (of the group, or NULL: of all) are not acknowledged, no longer than ms. */
 extern void finish_flush(DorisClient *c, const FinishGroup *group, uint32_t left, int ms);
 extern void finish_forget(DorisClient *c, Peer *p); /* at the end */

@@ -5,7 +5,8 @@
  * waits for it: whoever meets a staged write finds the outcome without us. So an item that
  * cannot be delivered is given up after a few tries. A client that commits in quick succession sends them together: each
  * message costs a node as much as staging a row. Only one thing depends on the answers: a decision row is
- * finished (and later forgotten by the nodes) only after every target has acknowledged.
+ * finished (and later forgotten by the nodes) only after every target has acknowledged. The others ride on the next STAGE to
+ * the same node, when there is one soon.
  *
  * Items that say abort are only ever queued for transactions that can never commit, in any epoch.
  */
@@ -18,8 +19,8 @@
 #define FINISH_ITEMS 1024 /* of one message */
 #define FINISH_PATIENCE_MS \
 	30000 /* a node that does not answer in this is cut off; it may have millions of rows to end */
-#define FINISH_LAZY_MS 10		  /* one message to a node in this time, unless */
-#define FINISH_LAZY_ITEMS 16	  /* so many items wait for it */
+#define FINISH_LAZY_MS 50		  /* one message to a node in this time, unless */
+#define FINISH_LAZY_ITEMS 64	  /* so many items wait for it */
 #define FINISH_REST_MS 100		  /* after a failure, growing */
 #define FINISH_MAX_IDS (1u << 18) /* vnode numbers in one message: 1 MiB */
 
@@ -222,6 +223,34 @@ static void finish_send(DorisClient *c, Peer *p)
 	p->finish_sent_ms = clock_mono_ms();
 	p->urgent = false;
 	call_start(c, p->finishing, p, MSG_FINISH, c->topo, clock_mono_ms() + FINISH_PATIENCE_MS);
+}
+
+uint32_t finish_ride(DorisClient *c, Peer *p, DorisTxnId *out, uint32_t max)
+{
+	FinishWork **at = &p->work;
+	FinishWork *last = NULL;
+	uint32_t n = 0;
+	uint32_t i = 0;
+
+	while (*at != NULL)
+	{
+		FinishWork *w = *at;
+
+		/* the first nsent are under way in a message of their own */
+		if (i++ < p->nsent || !w->commit || w->group != NULL || n == max)
+		{
+			last = w;
+			at = &w->next;
+			continue;
+		}
+		out[n++] = w->txn;
+		*at = w->next;
+		p->nwork--;
+		c->nwork--;
+		free(w);
+	}
+	p->work_last = last;
+	return n;
 }
 
 void finish_pump(DorisClient *c)

@@ -15,6 +15,7 @@
 #define STAGE_SLICE_MS 2000 /* the first try waits so long for its answer, the next twice that */
 #define EXPIRES_MAX_MS 60000
 #define FEW_PLACES 8
+#define STAGE_RIDERS 64 /* earlier transactions that a STAGE finishes */
 
 void txn_begin(Txn *x)
 {
@@ -290,6 +291,7 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 						.decision_vnode = x->vnode,
 						.expires_ms = x->expires_ms,
 						.nrows = t->nitems};
+	DorisTxnId finished[STAGE_RIDERS];
 	uint32_t i;
 
 	if (!x->flushed)
@@ -323,6 +325,8 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 			t->ntouched++;
 		}
 	}
+	req.finished = finished;
+	req.nfinished = finish_ride(x->c, t->peer, finished, STAGE_RIDERS);
 	buf_reset(&t->call.body);
 	stage_request_encode(&t->call.body, &req);
 	free(req.rows);

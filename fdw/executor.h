@@ -222,6 +222,8 @@ extern void modify_end(EState *estate, ResultRelInfo *rri);
 extern int modify_updatable(Relation rel);
 /* Rows that a COPY or a direct table holds back to send them together: before anything reads. */
 extern void modify_flush_all(void);
+/* The commit is next: it finds duplicates among the rows that went in without a look. */
+extern void pending_forget(void);
 extern DorisWork *modify_work(ResultRelInfo *rri, DorisClient **client);
 extern void modify_duplicate(DorisTable *t, DorisBytes key) pg_attribute_noreturn();
 

@@ -3,7 +3,7 @@
  *
  * Rows go into the transaction's write buffer and to the cluster when it commits. An INSERT first looks at the
  * keys, a whole batch in one round trip: a row that is there is a duplicate key now; one that comes in between is found at
- * commit. UPDATE and DELETE take the row's old key and the version read from junk columns of the scan: the key columns, and
+ * commit. (When the statement is its whole transaction the commit finds both, and there is no look.) UPDATE and DELETE take the row's old key and the version read from junk columns of the scan: the key columns, and
  * the version in xmin, xmax and cmin (see scan.c).
  *
  * write_mode 'direct' sends rows in batches as plain writes instead: no conflicts, no ROLLBACK, visible at once. An INSERT
@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/appendinfo.h"
+#include "tcop/pquery.h"
 #include "utils/memutils.h"
 
 #define ROW_COLUMN "doris_row" /* junk: the old row, for DELETE RETURNING */
@@ -87,6 +88,21 @@ List *modify_plan(PlannerInfo *root, ModifyTable *plan, Index rti, int subplan)
 
 /* ---- begin ---- */
 
+/*
+ * Is the statement a transaction of its own, with nothing that could act on its rows before the commit? Then a duplicate
+ * key found by the commit is the statement's error all the same, and looking before is a round trip for nothing. Who
+ * reads all the same (a deferred trigger, the next statement of a pipeline) has the keys looked at first: pending_verify.
+ */
+static bool is_alone(ModifyTableState *mt, ResultRelInfo *rri)
+{
+	PlannedStmt *stmt = mt->ps.state->es_plannedstmt;
+
+	return mt->ps.plan != NULL && ActivePortal != NULL && list_length(ActivePortal->stmts) == 1 &&
+		   linitial(ActivePortal->stmts) == stmt && stmt->commandType == CMD_INSERT &&
+		   !stmt->hasModifyingCTE && !IsTransactionBlock() &&
+		   GetCurrentTransactionNestLevel() == 1 && rri->ri_RelationDesc->trigdesc == NULL;
+}
+
 static DorisModify *modify_create(ModifyTableState *mt, ResultRelInfo *rri)
 {
 	EState *estate = mt->ps.state;
@@ -128,7 +144,10 @@ void modify_begin(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, i
 	m = modify_create(mt, rri);
 	m->do_nothing = compat_bool_val(list_nth(fdw_private, MODIFY_DO_NOTHING));
 	if (mt->operation == CMD_INSERT)
+	{
+		m->alone = !m->do_nothing && !m->direct && is_alone(mt, rri);
 		return;
+	}
 	targets = outerPlanState(mt)->plan->targetlist;
 	m->key_junk = MemoryContextAlloc(m->context, m->table->nkey * sizeof(AttrNumber));
 	for (int i = 0; i < m->table->nkey; i++)

@@ -32,6 +32,8 @@ typedef struct DorisModify
 	bool direct;
 	bool do_nothing;
 	bool hold_back; /* ExecForeignInsert may keep rows for a batch */
+	bool alone;		/* the statement is its whole transaction: the commit may look for duplicates */
+	bool flushed;	/* rows were sent on before */
 	int batch_size;
 	AttrNumber *key_junk; /* UPDATE, DELETE: by key position - 1 */
 	AttrNumber version_junk[3];
@@ -58,6 +60,8 @@ extern bool pending_full(const DorisModify *m);
 extern void pending_flush(DorisModify *m);
 /* Looks at keys in the cluster: found and version only. In the handle's rows, until its next use. */
 extern const DorisRow *pending_look(DorisModify *m, const DorisBytes *keys, uint32 n);
+/* Looks at keys that were inserted without a look, because something is about to read or to go on. */
+extern void pending_verify(void);
 /* The table's write buffer, made when absent. */
 extern WriteBuffer *pending_buffer(DorisModify *m);
 

@@ -9,6 +9,16 @@
 #include "utils/memutils.h"
 
 #define DIRECT_BATCHES 10 /* a direct batch is so many times batch_size */
+#define MAX_UNVERIFIED 100
+
+/* Keys of the transaction's first batch of inserted rows that nobody has looked at: the commit is to find duplicates. */
+static struct
+{
+	DorisClient *client;
+	DorisTable *table;
+	DorisBytes *keys; /* in the transaction's memory */
+	int nkeys;
+} unverified;
 
 void modify_duplicate(DorisTable *t, DorisBytes key)
 {
@@ -111,14 +121,90 @@ WriteBuffer *pending_buffer(DorisModify *m)
 	return m->buffer;
 }
 
+void pending_forget(void)
+{
+	unverified.nkeys = 0;
+}
+
+void pending_verify(void)
+{
+	uint32 n = (uint32) unverified.nkeys;
+	DorisRows *got = NULL;
+	DorisError err = {0};
+	DorisStatus status;
+	uint32_t nrows;
+	const DorisRow *rows;
+	DorisHandle *h;
+
+	if (n == 0)
+		return;
+	unverified.nkeys = 0;
+	h = handle_create();
+	status = doris_get(unverified.client, unverified.table->ns, unverified.keys, n, NULL, 0, true,
+					   &got, &err);
+	h->rows = got;
+	if (status != DORIS_OK)
+		doris_ereport(&err, unverified.table->ns->name, EMPTY_BYTES);
+	rows = doris_rows(got, &nrows);
+	for (uint32 i = 0; i < nrows; i++)
+		if (rows[i].found)
+			modify_duplicate(unverified.table, unverified.keys[i]);
+	handle_free(h);
+}
+
+/* Puts the rows of a statement that is alone into the buffer without a look. */
+static void trust(DorisModify *m, WriteBuffer *b)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	unverified.client = m->client;
+	unverified.table = m->table;
+	unverified.keys = palloc(m->nrows * sizeof(DorisBytes));
+	for (int i = 0; i < m->nrows; i++)
+	{
+		DorisBytes key = pending_key(m, &m->rows[i]);
+		uint8 *copy = palloc(key.len);
+
+		memcpy(copy, key.data, key.len);
+		unverified.keys[i] = (DorisBytes){copy, key.len};
+	}
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < m->nrows; i++)
+	{
+		NewRow *r = &m->rows[i];
+		BufferedRow row = {.was_absent = true,
+						   .key = pending_key(m, r),
+						   .route_len = r->route_len,
+						   .value = pending_value(m, r),
+						   .cid = m->cid};
+		BufferedRow own;
+
+		if (buffer_lookup(b, row.key, BUFFER_NEWEST, &own))
+			modify_duplicate(m->table, row.key);
+		buffer_put(b, &row, m->subid);
+	}
+	unverified.nkeys = m->nrows;
+}
+
 static void flush_buffered(DorisModify *m)
 {
 	WriteBuffer *b = pending_buffer(m);
-	DorisBytes *ask = palloc(m->nrows * sizeof(DorisBytes));
-	int *answer = palloc(m->nrows * sizeof(int));
+	bool first = !m->flushed;
+	DorisBytes *ask;
+	int *answer;
 	const DorisRow *found = NULL;
 	uint32 nask = 0;
 	BufferedRow own;
+
+	m->flushed = true;
+	if (m->alone && first && m->nrows <= MAX_UNVERIFIED && !buffer_any())
+	{
+		trust(m, b);
+		return;
+	}
+	pending_verify();
+	ask = palloc(m->nrows * sizeof(DorisBytes));
+	answer = palloc(m->nrows * sizeof(int));
 
 	for (int i = 0; i < m->nrows; i++)
 	{
@@ -266,6 +352,7 @@ void modify_flush_all(void)
 		if (h->modify != NULL)
 			pending_flush(h->modify);
 	}
+	pending_verify();
 }
 
 bool pending_full(const DorisModify *m)

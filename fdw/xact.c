@@ -42,6 +42,7 @@ static void xact_end(bool committed)
 	if (held && committed)
 		RESUME_INTERRUPTS();
 	held = false;
+	pending_forget();
 	handle_free_since(InvalidSubTransactionId);
 	buffer_discard();
 	connection_end_transaction();
@@ -53,6 +54,7 @@ static void xact_event(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			pending_forget(); /* the commit looks */
 			modify_flush_all();
 			commit_writes();
 			/* here, because a commit complains about temporary files that are still open */

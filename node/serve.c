@@ -14,6 +14,8 @@
 #define BATCH_BYTES (4u << 20)
 #define BATCH_MS 5
 #define IDLE_MS 250
+#define LATER_PRESSING 512 /* transactions to be finished that cannot wait for a quiet moment */
+#define LATER_STEP 8
 
 /* A request whose answer waits for the flush. */
 typedef struct Waiting
@@ -164,20 +166,25 @@ static void *worker_main(void *arg)
 	for (;;)
 	{
 		Incoming in;
-		DorisStatus st = listener_receive(n->listener, b->n > 0 ? 0 : IDLE_MS, &in, &err);
+		bool busy = b->n > 0 || w->nlater > 0;
+		DorisStatus st = listener_receive(n->listener, busy ? 0 : IDLE_MS, &in, &err);
 
 		if (st == DORIS_OK)
 			serve_one(w, b, &in);
-		else if (st == DORIS_TIMEOUT && b->n == 0)
+		else if (st == DORIS_TIMEOUT && !busy)
 			n->driver->idle(w->ss);
 		else if (st != DORIS_TIMEOUT && st != DORIS_CANCELLED)
 			log_line(LOG_ERROR, "%s", err.message);
 		if (b->n > 0 && (st != DORIS_OK || b->n == BATCH_REQUESTS || b->bytes >= BATCH_BYTES ||
 						 clock_mono_ms() - b->since_ms >= BATCH_MS))
 			batch_answer(w, b);
+		/* what nobody waits for: when nobody waits, or before it becomes too much */
+		if (b->n == 0 && w->nlater > (st == DORIS_OK ? LATER_PRESSING : 0))
+			(void) finish_later(w, LATER_STEP);
 		if (st == DORIS_CANCELLED)
 			break;
 	}
+	listener_leave();
 	for (int i = 0; i < BATCH_REQUESTS; i++)
 		buf_free(&b->waiting[i].reply);
 	free(b);

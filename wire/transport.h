@@ -55,6 +55,8 @@ typedef struct Incoming
 /* Waits up to timeout_ms (-1: for ever, 0: not at all). DORIS_TIMEOUT when nothing came. */
 extern DORIS_MUST_CHECK DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out,
 													 DorisError *err);
+/* The calling thread ends: frees what it kept for waiting. */
+extern void listener_leave(void);
 /* Sends the reply and frees the incoming. A vanished asker is no error. */
 extern void listener_reply(Listener *l, Incoming *in, DorisBytes reply);
 extern void listener_drop(Listener *l, Incoming *in); /* no reply: frees only */

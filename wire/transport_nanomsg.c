@@ -19,10 +19,10 @@
 #include <nanomsg/reqrep.h>
 #include <nanomsg/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <time.h>
@@ -48,6 +48,7 @@ struct Channel
 {
 	char address[DORIS_ADDRESS_MAX];
 	int socket;
+	int receive_fd;
 	uint32_t request;		/* id of the one in flight, or the last */
 	bool in_flight;			/* sent, no reply yet */
 	bool was_connected;		/* seen at least once on this socket */
@@ -59,10 +60,11 @@ struct Listener
 	char address[DORIS_ADDRESS_MAX];
 	int socket;
 	int receive_fd;
-	int stop_fd;  /* eventfd, readable for ever once shut down */
-	int stopping; /* atomic */
-	pthread_mutex_t
-		turn; /* one thread at a time waits for a message, so that one message wakes one thread */
+	int stop_fd;	 /* eventfd, readable for ever once shut down */
+	int pass_fd;	 /* eventfd: wakes one more of the waiting threads */
+	int stopping;	 /* atomic */
+	int waiting;	 /* atomic: threads that wait */
+	uint64_t serial; /* tells it from another one at the same place in memory */
 };
 
 /* ---- addresses ---- */
@@ -256,6 +258,7 @@ static DorisStatus channel_connect(Channel *ch, DorisError *err)
 		ch->socket = -1;
 		return err->code;
 	}
+	ch->receive_fd = socket_fd(ch->socket, NN_RCVFD);
 	ch->in_flight = false;
 	ch->was_connected = false;
 	return DORIS_OK;
@@ -362,6 +365,13 @@ DorisStatus channel_send(Channel *ch, DorisBytes message, DorisError *err)
 	return DORIS_OK;
 }
 
+static bool is_readable(int fd)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 DorisStatus channel_receive(Channel *ch, DorisBytes *reply, DorisError *err)
 {
 	Control control;
@@ -372,6 +382,12 @@ DorisStatus channel_receive(Channel *ch, DorisBytes *reply, DorisError *err)
 		return doris_error(err, DORIS_TIMEOUT, "no request was sent to %s", ch->address);
 	for (;;)
 	{
+		/* asking nanomsg for nothing takes its lock, which its own thread needs to bring the reply */
+		if (!is_readable(ch->receive_fd))
+		{
+			err->code = DORIS_TIMEOUT;
+			return DORIS_TIMEOUT;
+		}
 		if (!receive_message(ch->socket, reply, &control))
 		{
 			int e = nn_errno();
@@ -419,6 +435,17 @@ static void bind_address(const char *address, char *out, size_t size)
 		snprintf(out, size, "%s", address);
 }
 
+static uint64_t serials; /* given to listeners */
+
+static void listener_free(Listener *l)
+{
+	if (l->stop_fd >= 0)
+		close(l->stop_fd);
+	if (l->pass_fd >= 0)
+		close(l->pass_fd);
+	free(l);
+}
+
 DorisStatus listener_open(const char *address, Listener **out, DorisError *err)
 {
 	char where[DORIS_ADDRESS_MAX];
@@ -435,12 +462,15 @@ DorisStatus listener_open(const char *address, Listener **out, DorisError *err)
 	if (l == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
 	strcpy(l->address, address);
+	l->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->stop_fd < 0)
+	l->pass_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+	if (l->stop_fd < 0 || l->pass_fd < 0)
 	{
-		free(l);
-		return doris_error(err, DORIS_LIMIT, "cannot make an event for %s: %s", address,
+		(void) doris_error(err, DORIS_LIMIT, "cannot make an event for %s: %s", address,
 						   strerror(errno));
+		listener_free(l);
+		return err->code;
 	}
 	status = open_socket(NN_REP, address, &l->socket, err);
 	if (status == DORIS_OK)
@@ -454,12 +484,10 @@ DorisStatus listener_open(const char *address, Listener **out, DorisError *err)
 	}
 	if (status != DORIS_OK)
 	{
-		close(l->stop_fd);
-		free(l);
+		listener_free(l);
 		return status;
 	}
 	l->receive_fd = socket_fd(l->socket, NN_RCVFD);
-	pthread_mutex_init(&l->turn, NULL);
 	*out = l;
 	return DORIS_OK;
 }
@@ -478,9 +506,7 @@ void listener_close(Listener *l)
 	if (l == NULL)
 		return;
 	nn_close(l->socket);
-	close(l->stop_fd);
-	pthread_mutex_destroy(&l->turn);
-	free(l);
+	listener_free(l);
 }
 
 static DorisStatus take_message(Listener *l, Incoming *out, DorisError *err)
@@ -524,16 +550,60 @@ static int time_left(uint64_t deadline)
 	return deadline > now ? (int) (deadline - now) : 0;
 }
 
-/* Becomes the thread that waits; false: not within the time. */
-static bool take_turn(Listener *l, uint64_t deadline)
-{
-	struct timespec until;
+/* This thread's epoll set of the listener it waits at, kept between waits. */
+static _Thread_local int poll_set = -1;
+static _Thread_local uint64_t poll_serial = 0;
 
-	if (deadline == UINT64_MAX)
-		return pthread_mutex_lock(&l->turn) == 0;
-	until.tv_sec = (time_t) (deadline / 1000);
-	until.tv_nsec = (long) (deadline % 1000) * 1000000;
-	return pthread_mutex_clocklock(&l->turn, CLOCK_MONOTONIC, &until) == 0;
+/*
+ * An epoll set of the thread's own, because only that way one message wakes one thread (EPOLLEXCLUSIVE) without the
+ * threads handing a lock on to each other: that cost two more switches for each message.
+ */
+static DorisStatus join_waiters(Listener *l, DorisError *err)
+{
+	int fds[3] = {l->receive_fd, l->pass_fd, l->stop_fd};
+
+	if (poll_set >= 0 && poll_serial == l->serial)
+		return DORIS_OK;
+	if (poll_set >= 0)
+		close(poll_set);
+	poll_serial = l->serial;
+	poll_set = epoll_create1(EPOLL_CLOEXEC);
+	for (int i = 0; poll_set >= 0 && i < 3; i++)
+	{
+		struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = fds[i]};
+
+		/* all are to hear of the end */
+		if (fds[i] == l->stop_fd)
+			e.events = EPOLLIN;
+		if (epoll_ctl(poll_set, EPOLL_CTL_ADD, fds[i], &e) == 0)
+			continue;
+		close(poll_set);
+		poll_set = -1;
+	}
+	if (poll_set < 0)
+		return doris_error(err, DORIS_LIMIT, "cannot wait at %s: %s", l->address, strerror(errno));
+	return DORIS_OK;
+}
+
+void listener_leave(void)
+{
+	if (poll_set >= 0)
+		close(poll_set);
+	poll_set = -1;
+}
+
+/*
+ * nanomsg's descriptor wakes a thread for the first message only; the others that lie there already would wait until that
+ * one is done with its own.
+ */
+static void wake_another(Listener *l)
+{
+	uint64_t one = 1;
+	struct pollfd p = {l->receive_fd, POLLIN, 0};
+
+	if (__atomic_load_n(&l->waiting, __ATOMIC_SEQ_CST) > 0 && poll(&p, 1, 0) > 0)
+		while (write(l->pass_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			;
 }
 
 DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out, DorisError *err)
@@ -543,26 +613,41 @@ DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out, DorisEr
 
 	memset(out, 0, sizeof(*out));
 	status = take_message(l, out, err);
+	if (status == DORIS_OK)
+		wake_another(l);
 	if (status != DORIS_TIMEOUT || timeout_ms == 0)
 		return status;
-	if (!take_turn(l, deadline))
+	status = join_waiters(l, err);
+	if (status != DORIS_OK)
 		return status;
+	(void) __atomic_add_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
 	for (;;)
 	{
-		struct pollfd fds[2] = {{l->receive_fd, POLLIN, 0}, {l->stop_fd, POLLIN, 0}};
+		struct epoll_event events[3];
 		int left = time_left(deadline);
+		uint64_t count;
+		int n;
 
+		/* looks again now that `waiting` tells of this thread: who wakes others may have looked before */
 		status = take_message(l, out, err);
 		if (status != DORIS_TIMEOUT || left == 0)
 			break;
-		if (poll(fds, 2, left) < 0 && errno != EINTR)
+		n = epoll_wait(poll_set, events, 3, left);
+		if (n < 0 && errno != EINTR)
 		{
 			status =
 				doris_error(err, DORIS_IO, "cannot wait at %s: %s", l->address, strerror(errno));
 			break;
 		}
+		for (int i = 0; i < n; i++)
+			if (events[i].data.fd == l->pass_fd && read(l->pass_fd, &count, sizeof(count)) < 0 &&
+				errno != EAGAIN)
+				status = doris_error(err, DORIS_IO, "cannot wait at %s: %s", l->address,
+									 strerror(errno));
 	}
-	pthread_mutex_unlock(&l->turn);
+	(void) __atomic_sub_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
+	if (status == DORIS_OK)
+		wake_another(l);
 	return status;
 }
 
