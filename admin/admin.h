@@ -34,6 +34,8 @@
 #define ADMIN_SETTLE_MS 1000 /* a new leader waits this long for the nodes' epochs */
 #define ADMIN_KEPT_TOPOLOGIES 100
 #define ADMIN_KEPT_EVENTS 100000
+#define ADMIN_LEASE_BEATS 3	  /* a lease is this many heartbeats long (rule *lease*) */
+#define ADMIN_CONFIRM_MS 1000 /* leases are given so long after the database said that we lead */
 
 typedef struct AdminOptions
 {
@@ -77,9 +79,10 @@ typedef enum JobKind
 {
 	JOB_HELLO = 1, /* request, hello */
 	JOB_NAMESPACE, /* request, change */
-	JOB_DOWN,	   /* node, what, waiters: the probe failed */
-	JOB_UP,		   /* node: answers again */
-	JOB_SEEN,	   /* node, incarnation: a start that no HELLO told us of */
+	JOB_OPERATE,   /* request, operate */
+	JOB_DOWN, /* node, what, waiters: the probe failed, or an operator said so; its leases are over */
+	JOB_UP,	  /* node, incarnation, for_ms: answers again */
+	JOB_SEEN,	   /* node, incarnation, mark, epoch: a start that no HELLO told us of */
 	JOB_TOPOLOGY,  /* topology: somebody handed us a newer one */
 	JOB_OUTRANKED, /* node, term: it knows a later term than that */
 	JOB_ALARM	   /* node, what: the same epoch with another hash */
@@ -93,11 +96,16 @@ typedef struct Job
 	Request request;
 	Hello hello;
 	NamespaceChange change;
+	Operate operate;
 	uint32_t node;
 	uint64_t incarnation;
+	uint64_t mark;
+	uint64_t epoch;
 	uint64_t term;
-	char what[160];
+	uint64_t for_ms; /* UP: answers since so long; DOWN: has not answered for so long */
+	char what[280];
 	bool again;		  /* DOWN: not the first since the node last answered */
+	bool by_operator; /* DOWN */
 	Request *waiters; /* owned */
 	int nwaiters;
 	Topology *topology; /* a reference */
@@ -122,6 +130,7 @@ typedef enum Counter
 	COUNT_HELLO,
 	COUNT_REPORT,
 	COUNT_NAMESPACE,
+	COUNT_OPERATE,
 	COUNT_HEARTBEATS,
 	COUNT_MISSED_HEARTBEATS,
 	COUNT_PROBES,
@@ -159,6 +168,7 @@ typedef struct Admin
 	_Atomic uint64_t term; /* mine; 0: never led */
 	atomic_bool leader;	   /* I lead (perhaps without database just now) */
 	atomic_bool database_up;
+	_Atomic uint64_t confirmed; /* when the database was last asked with success whether I lead */
 	_Atomic uint64_t
 		settled; /* the term in which all nodes were asked for their epoch: topologies may be made */
 	atomic_bool halted; /* two topologies of one epoch were seen: nothing is published any more */
@@ -189,6 +199,17 @@ extern uint64_t admin_epoch(Admin *a);
 /* Remembers that this epoch, of those published lately, has this hash; and is there another one known for it? */
 extern void admin_keep_hash(Admin *a, uint64_t epoch, const uint8_t hash[DORIS_HASH_SIZE]);
 extern bool admin_hash_differs(Admin *a, uint64_t epoch, const uint8_t hash[DORIS_HASH_SIZE]);
+/* Rule *lease*: how long a lease is, and how long after `confirmed` they are given. */
+static inline uint64_t admin_lease_ms(const Admin *a)
+{
+	return (uint64_t) ADMIN_LEASE_BEATS * (uint64_t) a->options.heartbeat_ms;
+}
+static inline uint64_t admin_confirm_ms(const Admin *a)
+{
+	uint64_t beats = 2 * (uint64_t) a->options.heartbeat_ms;
+
+	return beats > ADMIN_CONFIRM_MS ? beats : ADMIN_CONFIRM_MS;
+}
 /* Queues a job, taking it over: TOPOLOGY and ALARM first, the rest in order. Requests beyond ADMIN_MAX_JOBS are refused with LIMIT and freed. */
 extern void job_post(Admin *a, Job *job);
 extern Job *job_new(JobKind kind);		  /* NULL: no memory */
@@ -213,7 +234,8 @@ extern void *lead_thread(void *arg);
 typedef struct HeartReport
 {
 	uint32_t node;
-	uint64_t at; /* clock_wall_ms of the reply */
+	uint64_t at;	  /* clock_wall_ms of the reply */
+	uint64_t at_mono; /* clock_mono_ms */
 	NodeReport report;
 } HeartReport;
 
@@ -225,8 +247,15 @@ extern void heart_kick(Admin *a); /* look at the topology and the flags now */
 extern void heart_report(Admin *a, Request *r, const Report *report);
 /* Answers with body once every node that is up has the epoch, at the latest after ADMIN_PUSH_WAIT_MS. Takes the request. */
 extern void heart_await(Admin *a, Request *r, DorisBuf *body, uint64_t epoch);
-/* The replies that came since the last call, malloc'ed; NULL: none. */
+/* An operator wants the node out: its leases end, then JOB_DOWN comes. Takes the request (NULL: nobody waits). */
+extern void heart_fail(Admin *a, uint32_t node, Request *r);
+/* The verdict of a JOB_DOWN was certainly not published. */
+extern void heart_acquit(Admin *a, uint32_t node);
+/* The nodes that are up and do not answer now, malloc'ed (NULL: no memory, *n is 0). */
+extern uint32_t *heart_silent(Admin *a, int *n);
+/* The replies that came since the last call, malloc'ed, for heart_reports_free; NULL: none. */
 extern HeartReport *heart_collect(Admin *a, int *n);
+extern void heart_reports_free(HeartReport *list, int n);
 
 /* ---- place.c: decisions that depend on nothing but their arguments ---- */
 typedef struct NodeRow /* a row of doris.nodes */
@@ -239,6 +268,12 @@ typedef struct NodeRow /* a row of doris.nodes */
 	NodeCondition condition;
 	uint8_t home[DORIS_UUID_SIZE]; /* zero: never greeted */
 	uint64_t incarnation;
+	uint64_t mark; /* high-water mark and epoch that its home last reported (rule *start*) */
+	uint64_t epoch;
+	bool held; /* taken out by an operator, or being replaced: stays down though it answers */
+	bool accept_loss;  /* its next start is let in, whatever it lacks */
+	int64_t down_s;	   /* since so many seconds; -1: is not down */
+	int64_t recover_s; /* recovering since; -1: is not */
 } NodeRow;
 
 typedef struct ClusterRow

@@ -59,13 +59,15 @@ void heart_free(Admin *a, Heart *h)
 	for (Reported *r = h->reported, *next; r != NULL; r = next)
 	{
 		next = r->next;
-		listener_drop(a->listener, &r->request.in);
+		if (r->has_request)
+			listener_drop(a->listener, &r->request.in);
 		free(r);
 	}
 	topology_unref(h->topology);
 	buf_free(&h->put_body);
 	buf_free(&h->beat_head);
-	free(h->reports);
+	heart_reports_free(h->reports, h->nreports);
+	free(h->silent);
 	close(h->kick_fd);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
@@ -91,6 +93,7 @@ void heart_report(Admin *a, Request *r, const Report *report)
 		return;
 	}
 	item->request = *r;
+	item->has_request = true;
 	item->report = *report;
 	pthread_mutex_lock(&h->lock);
 	full = h->nreported >= MAX_REPORTED;
@@ -108,6 +111,56 @@ void heart_report(Admin *a, Request *r, const Report *report)
 		return;
 	}
 	heart_kick(a);
+}
+
+void heart_fail(Admin *a, uint32_t node, Request *r)
+{
+	Heart *h = a->heart;
+	Reported *item = calloc(1, sizeof(*item));
+
+	if (item == NULL)
+	{
+		if (r != NULL)
+			listener_drop(a->listener, &r->in);
+		return;
+	}
+	item->fail = true;
+	item->report.node = node;
+	item->has_request = r != NULL;
+	if (r != NULL)
+		item->request = *r;
+	pthread_mutex_lock(&h->lock);
+	item->next = h->reported;
+	h->reported = item;
+	h->nreported++;
+	pthread_mutex_unlock(&h->lock);
+	heart_kick(a);
+}
+
+void heart_acquit(Admin *a, uint32_t node)
+{
+	Heart *h = a->heart;
+
+	pthread_mutex_lock(&h->lock);
+	/* What does not fit is forgotten: that node gets no leases until the next topology or leader. */
+	if (h->nacquitted < (int) (sizeof(h->acquitted) / sizeof(h->acquitted[0])))
+		h->acquitted[h->nacquitted++] = node;
+	pthread_mutex_unlock(&h->lock);
+	heart_kick(a);
+}
+
+uint32_t *heart_silent(Admin *a, int *n)
+{
+	Heart *h = a->heart;
+	uint32_t *list;
+
+	pthread_mutex_lock(&h->lock);
+	list = malloc(((size_t) h->nsilent + 1) * sizeof(*list));
+	*n = list != NULL ? h->nsilent : 0;
+	if (*n > 0)
+		memcpy(list, h->silent, (size_t) *n * sizeof(*list));
+	pthread_mutex_unlock(&h->lock);
+	return list;
 }
 
 void heart_await(Admin *a, Request *r, DorisBuf *body, uint64_t epoch)
@@ -144,9 +197,10 @@ void heart_await(Admin *a, Request *r, DorisBuf *body, uint64_t epoch)
 	heart_kick(a);
 }
 
-void heart_keep_report(Heart *h, uint32_t node, const NodeReport *report)
+void heart_keep_report(Heart *h, uint32_t node, NodeReport *report)
 {
 	HeartReport *slot = NULL;
+	bool ready = report->nready > 0;
 
 	pthread_mutex_lock(&h->lock);
 	for (int i = 0; i < h->nreports && slot == NULL; i++)
@@ -164,14 +218,35 @@ void heart_keep_report(Heart *h, uint32_t node, const NodeReport *report)
 		}
 	}
 	if (slot == NULL && h->nreports < h->reports_cap)
+	{
 		slot = &h->reports[h->nreports++];
+		memset(slot, 0, sizeof(*slot));
+	}
 	if (slot != NULL)
 	{
+		node_report_free(&slot->report);
 		slot->node = node;
 		slot->at = clock_wall_ms();
+		slot->at_mono = clock_mono_ms();
 		slot->report = *report;
 	}
+	else
+		node_report_free(report);
 	pthread_mutex_unlock(&h->lock);
+	if (ready)
+	{
+		uint64_t one = 1;
+
+		if (write(h->admin->jobs_fd, &one, sizeof(one)) < 0)
+			log_write(LOG_DEBUG, "lead is awake already");
+	}
+}
+
+void heart_reports_free(HeartReport *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		node_report_free(&list[i].report);
+	free(list);
 }
 
 HeartReport *heart_collect(Admin *a, int *n)
@@ -231,9 +306,7 @@ static void follow_topology(Heart *h)
 			}
 			h->pulses[h->npulses++] = p;
 		}
-		if (p->node.condition != t->nodes[i].condition)
-			p->good = p->misses = 0;
-		p->node = t->nodes[i];
+		pulse_follow(p, &t->nodes[i]);
 		p->present = true;
 	}
 	for (int i = 0; i < h->npulses; i++)
@@ -244,21 +317,50 @@ static void follow_topology(Heart *h)
 	h->npulses = kept;
 }
 
-static void take_reported(Heart *h)
+/* An operator's word. */
+static void take_fail(Heart *h, Pulse *p, Reported *item)
 {
+	DorisError err;
+
+	if (h->term != 0 && p != NULL)
+		pulse_fail(h, p, item->has_request ? &item->request : NULL);
+	else if (item->has_request)
+	{
+		(void) doris_error(&err, DORIS_NOT_LEADER, "admin \"%s\" does not lead any more",
+						   h->admin->options.name);
+		request_refuse(h->admin, &item->request, &err);
+	}
+}
+
+static void take_reported(Heart *h, uint64_t now)
+{
+	uint32_t acquitted[sizeof(h->acquitted) / sizeof(h->acquitted[0])];
+	int nacquitted;
 	Reported *list;
 
 	pthread_mutex_lock(&h->lock);
 	list = h->reported;
 	h->reported = NULL;
 	h->nreported = 0;
+	nacquitted = h->nacquitted;
+	memcpy(acquitted, h->acquitted, sizeof(acquitted));
+	h->nacquitted = 0;
 	pthread_mutex_unlock(&h->lock);
+	for (int i = 0; i < nacquitted; i++)
+	{
+		Pulse *p = find_pulse(h, acquitted[i]);
+
+		if (p != NULL)
+			pulse_acquit(p, now);
+	}
 	for (Reported *next; list != NULL; list = next)
 	{
 		Pulse *p = find_pulse(h, list->report.node);
 
 		next = list->next;
-		if (h->term == 0)
+		if (list->fail)
+			take_fail(h, p, list);
+		else if (h->term == 0)
 			request_verdict(h->admin, &list->request, VERDICT_UNSURE, "this admin does not lead");
 		else if (p == NULL)
 			request_verdict(h->admin, &list->request, VERDICT_FAILED,
@@ -267,7 +369,7 @@ static void take_reported(Heart *h)
 		{
 			log_write(LOG_DEBUG, "a client reports node \"%s\": %s", p->node.name,
 					  list->report.what);
-			pulse_report(h, p, &list->request);
+			pulse_report(h, p, &list->report, &list->request);
 		}
 		free(list);
 	}
@@ -429,6 +531,31 @@ static void step_ask(Heart *h, uint64_t now)
 		call_drop(&h->ask);
 }
 
+/* Lets others know who does not answer. */
+static void note_silent(Heart *h)
+{
+	pthread_mutex_lock(&h->lock);
+	if (h->silent_cap < h->npulses)
+	{
+		uint32_t *list = realloc(h->silent, (size_t) h->npulses * sizeof(*list));
+
+		if (list != NULL)
+		{
+			h->silent = list;
+			h->silent_cap = h->npulses;
+		}
+	}
+	h->nsilent = 0;
+	for (int i = 0; i < h->npulses && h->nsilent < h->silent_cap; i++)
+	{
+		const Pulse *p = h->pulses[i];
+
+		if (p->node.condition == NODE_UP && (p->misses > 0 || p->condemned))
+			h->silent[h->nsilent++] = p->node.id;
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
 /* Sleeps until a reply, a kick, or the next thing that may be due. */
 static void rest(Heart *h)
 {
@@ -480,15 +607,21 @@ void *heart_thread(void *arg)
 		{
 			h->term = term;
 			h->since = now;
+			/*
+			 * Rule *lease*: the leader before us gave leases until it last saw that it leads and a little longer; one
+			 * after that they are all over.
+			 */
+			h->judge_after = now + admin_confirm_ms(a) + admin_lease_ms(a) + PULSE_CLOCK_MS;
 			for (int i = 0; i < h->npulses; i++)
 				pulse_reset(a, h->pulses[i]);
 		}
-		take_reported(h);
+		take_reported(h, now);
 		if (h->term != 0)
 		{
 			for (int i = 0; i < h->npulses; i++)
 				pulse_step(h, h->pulses[i], now);
 			settle(h, now);
+			note_silent(h);
 		}
 		step_ask(h, now);
 		answer_awaited(h, now);

@@ -146,6 +146,7 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 	Admin *a = l->admin;
 	Topology *mine = admin_topology(a);
 	uint64_t floor = atomic_load(&a->term);
+	uint64_t began = 0;
 	Topology *stored = NULL;
 	DorisStatus status = read_cluster(l, err);
 
@@ -161,6 +162,7 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 		floor = mine->term;
 	if (stored != NULL && stored->term > floor)
 		floor = stored->term;
+	began = clock_mono_ms();
 	if (status == DORIS_OK)
 		status = schema_begin_term(&l->db, &a->options, floor, &l->term, err);
 	if (status != DORIS_OK)
@@ -171,11 +173,14 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 	if (stored != NULL)
 		(void) admin_set_topology(a, topology_ref(stored));
 	atomic_store(&a->term, l->term);
+	atomic_store(&a->confirmed, began);
 	atomic_store(&a->database_up, true);
 	atomic_store(&a->leader, true);
 	l->leading = true;
 	l->greeted_at = 0;
 	l->next_seen = l->next_trim = l->next_first = l->next_events = 0;
+	l->next_confirm = l->next_ready = l->next_chores = 0;
+	l->nlost = 0;
 	admin_event(a, "leader", NULL, "admin \"%s\" leads, term %llu, epoch %llu", a->options.name,
 				(unsigned long long) l->term,
 				(unsigned long long) (stored != NULL ? stored->epoch : 0));
@@ -312,24 +317,15 @@ static void store_events(Lead *l, uint64_t now)
 	}
 }
 
-static void store_heartbeats(Lead *l, uint64_t now)
+static void trim_events(Lead *l, uint64_t now)
 {
 	DorisError err;
 	DorisStatus status;
-	HeartReport *list;
-	int n;
 
-	if (now < l->next_seen)
+	if (now < l->next_trim)
 		return;
-	l->next_seen = now + LEAD_SEEN_MS;
-	list = heart_collect(l->admin, &n);
-	status = schema_heartbeats(&l->db, l->term, list, n, &err);
-	free(list);
-	if (status == DORIS_OK && now >= l->next_trim)
-	{
-		l->next_trim = now + LEAD_TRIM_MS;
-		status = schema_trim(&l->db, l->term, &err);
-	}
+	l->next_trim = now + LEAD_TRIM_MS;
+	status = schema_trim(&l->db, l->term, &err);
 	if (status != DORIS_OK)
 		(void) lead_failed(l, status, &err);
 }
@@ -339,6 +335,7 @@ static void lead(Lead *l, uint64_t now)
 {
 	Admin *a = l->admin;
 
+	reports_take(l);
 	if (atomic_load(&a->settled) == l->term)
 	{
 		Job *job;
@@ -356,9 +353,15 @@ static void lead(Lead *l, uint64_t now)
 			else if (l->have_cluster)
 				jobs_first_topology(l);
 		}
+		if (l->leading && l->stored != NULL)
+			reports_ready(l, now);
+		if (l->leading && l->stored != NULL && now >= l->next_chores)
+			chores_run(l, now);
 	}
 	if (l->leading)
-		store_heartbeats(l, now);
+		reports_store(l, now);
+	if (l->leading)
+		trim_events(l, now);
 	if (l->leading)
 		store_events(l, now);
 }
@@ -376,7 +379,7 @@ static void rest(Lead *l)
 	if (fds[1].revents != 0)
 	{
 		if (db_notified(&l->db))
-			l->next_try = l->next_first = 0;
+			l->next_try = l->next_first = l->next_chores = 0;
 		else if (!db_up(&l->db))
 			database_lost(l, "lost the connection to the admin database");
 	}
@@ -415,5 +418,6 @@ void *lead_thread(void *arg)
 	}
 	db_close(&l.db); /* frees the lock: a standby takes over at once */
 	topology_unref(l.stored);
+	reports_free(&l);
 	return NULL;
 }

@@ -212,13 +212,14 @@ DorisStatus place_greet(const uint8_t cluster[DORIS_UUID_SIZE], const NodeRow *r
 			err, DORIS_DENIED,
 			"the home of node \"%s\" belongs to node number %u, which is not its own, %u", h->name,
 			h->node, row->id);
-	if (!uuid_is_zero(row->home) && memcmp(row->home, h->home, DORIS_UUID_SIZE) != 0)
+	/* A new home in the place of the old one is filled from the other copies (rule *start*); elsewhere it is a stranger. */
+	if (!uuid_is_zero(row->home) && memcmp(row->home, h->home, DORIS_UUID_SIZE) != 0 &&
+		strcmp(row->address, h->address) != 0)
 	{
-		(void) doris_error(err, DORIS_DENIED,
-						   "node \"%s\" is registered with another home than the one it has now",
-						   h->name);
-		return doris_hint(err,
-						  "Its data is not there: start it on its old home, or replace the node.");
+		(void) doris_error(err, DORIS_DENIED, "node \"%s\" is registered with another home, at %s",
+						   h->name, row->address);
+		return doris_hint(err, "Start it on its old home, or with the registered address, or "
+							   "replace the node.");
 	}
 	if (uuid_is_zero(h->home))
 		return doris_error(err, DORIS_BAD_ARGUMENT, "node \"%s\" did not say which home it has",

@@ -137,7 +137,12 @@ static DorisStatus write_nodes(Db *db, const Topology *old, const Topology *t, D
 	return write_arrays(db,
 						"UPDATE doris.nodes n SET address = t.address, role = t.role, "
 						"group_id = t.group_id, condition = t.condition, home = t.home, "
-						"incarnation = t.incarnation, state = 'member' "
+						"incarnation = t.incarnation, state = 'member', "
+						"mark = CASE WHEN n.home IS DISTINCT FROM t.home THEN 0 ELSE n.mark END, "
+						"epoch = CASE WHEN n.home IS DISTINCT FROM t.home THEN 0 ELSE n.epoch END, "
+						"accept_loss = n.accept_loss AND n.incarnation = t.incarnation, "
+						"down_since = CASE WHEN t.condition = 'down' "
+						"THEN coalesce(n.down_since, clock_timestamp()) END "
 						"FROM unnest($1::int4[], $2::text[], $3::text[], $4::int4[], "
 						"$5::text[], $6::uuid[], $7::int8[]) "
 						"AS t(node_id, address, role, group_id, condition, home, incarnation) "
@@ -145,15 +150,20 @@ static DorisStatus write_nodes(Db *db, const Topology *old, const Topology *t, D
 						a, 7, err);
 }
 
-/* How many vnodes each node owns, for doris.nodes. Only when copies changed. */
+/* How many vnodes each node owns, and since when it recovers, for doris.nodes. Only when copies changed. */
 static DorisStatus write_counts(Db *db, DorisError *err)
 {
-	return db_query(db,
-					"UPDATE doris.nodes n SET vnodes = c.owned "
-					"FROM (SELECT m.node_id, count(o.owner)::int4 AS owned FROM doris.nodes m "
-					"LEFT JOIN doris.copies o ON o.owner = m.node_id GROUP BY m.node_id) c "
-					"WHERE c.node_id = n.node_id AND n.vnodes IS DISTINCT FROM c.owned",
-					NULL, false, NULL, err);
+	return db_query(
+		db,
+		"UPDATE doris.nodes n SET vnodes = c.owned, "
+		"recovering_since = CASE WHEN c.recovers THEN coalesce(n.recovering_since, "
+		"clock_timestamp()) END "
+		"FROM (SELECT m.node_id, count(o.owner)::int4 AS owned, "
+		"m.condition = 'up' AND count(*) FILTER (WHERE NOT o.complete) > 0 AS recovers "
+		"FROM doris.nodes m LEFT JOIN doris.copies o ON o.owner = m.node_id GROUP BY m.node_id) c "
+		"WHERE c.node_id = n.node_id AND (n.vnodes IS DISTINCT FROM c.owned "
+		"OR c.recovers IS DISTINCT FROM (n.recovering_since IS NOT NULL))",
+		NULL, false, NULL, err);
 }
 
 static void put_text(DorisBuf *b, const char *text)

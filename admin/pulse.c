@@ -35,6 +35,18 @@ static void answer_waiters(Admin *a, Pulse *p, ReportVerdict verdict, const char
 	p->nwaiters = 0;
 }
 
+static void refuse_operator(Admin *a, Pulse *p)
+{
+	DorisError err;
+
+	if (!p->has_operator)
+		return;
+	p->has_operator = false;
+	(void) doris_error(&err, DORIS_NOT_LEADER, "admin \"%s\" does not lead any more",
+					   a->options.name);
+	request_refuse(a, &p->operator_request, &err);
+}
+
 void pulse_reset(Admin *a, Pulse *p)
 {
 	call_drop(&p->beat);
@@ -44,12 +56,17 @@ void pulse_reset(Admin *a, Pulse *p)
 	p->misses = p->good = p->probe_tries = 0;
 	p->probing = p->down_asked = p->heard = p->alarmed = p->foreign_told = false;
 	p->epoch = 0;
+	p->answered_at = p->report_at = p->report_clock = p->report_incarnation = 0;
+	p->echoed_at = p->good_since = p->judge_at = p->next_told = 0;
+	p->condemned = p->by_operator = p->sentenced = false;
+	refuse_operator(a, p);
 	answer_waiters(a, p, VERDICT_UNSURE, "this admin does not lead any more");
 }
 
 void pulse_free(Admin *a, Pulse *p)
 {
 	answer_waiters(a, p, VERDICT_UNSURE, "the node is not in the topology any more");
+	refuse_operator(a, p);
 	call_free(&p->beat);
 	call_free(&p->probe);
 	call_free(&p->put);
@@ -58,7 +75,21 @@ void pulse_free(Admin *a, Pulse *p)
 
 bool pulse_busy(const Pulse *p)
 {
-	return p->probing || p->beat.state == CALL_CONNECTING || p->put.state == CALL_CONNECTING;
+	return p->probing || (p->condemned && !p->sentenced) || p->beat.state == CALL_CONNECTING ||
+		   p->put.state == CALL_CONNECTING;
+}
+
+/*
+ * Rule *lease*: only a leader that knew a moment ago that it leads, and has asked all nodes for the newest epoch, gives a
+ * lease; only to a node that is up, in the start that the topology names, and about which no verdict is under way.
+ */
+static bool may_lease(const Heart *h, const Pulse *p, uint64_t now)
+{
+	Admin *a = h->admin;
+
+	return p->node.condition == NODE_UP && !p->condemned && p->report_clock != 0 &&
+		   p->report_incarnation == p->node.incarnation && atomic_load(&a->settled) == h->term &&
+		   !atomic_load(&a->halted) && now < atomic_load(&a->confirmed) + admin_confirm_ms(a);
 }
 
 static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
@@ -70,6 +101,13 @@ static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
 	memcpy(m.hash, h->topology->hash, DORIS_HASH_SIZE);
 	memcpy(m.cluster, h->topology->cluster, DORIS_UUID_SIZE);
 	m.node = p->node.id;
+	if (may_lease(h, p, clock_mono_ms()))
+	{
+		m.incarnation = p->report_incarnation;
+		m.echo_ms = p->report_clock;
+		m.lease_ms = (uint32_t) admin_lease_ms(h->admin);
+		p->echoed_at = p->report_at;
+	}
 	buf_reset(&h->beat_head);
 	heartbeat_encode(&h->beat_head, &m);
 	return call_start(h->admin, c, p->node.address, MSG_HEARTBEAT, &h->beat_head,
@@ -97,51 +135,85 @@ static void compare_epochs(Heart *h, Pulse *p, const NodeReport *r)
 	}
 }
 
-static void post_node_job(Heart *h, const Pulse *p, JobKind kind, uint64_t incarnation)
+static Job *node_job(const Heart *h, const Pulse *p, JobKind kind)
 {
 	Job *job = job_new(kind);
 
 	if (job == NULL)
-		return;
+		return NULL;
 	job->node = p->node.id;
 	job->term = h->term;
-	job->incarnation = incarnation;
-	job_post(h->admin, job);
+	return job;
+}
+
+/* A start that the topology does not name: lead has to compare it (rule *start*). */
+static void see_start(Heart *h, Pulse *p, const NodeReport *report, uint64_t now)
+{
+	if (report->incarnation == p->node.incarnation)
+		p->next_seen = 0;
+	else if (now >= p->next_seen)
+	{
+		/* Its HELLO is perhaps on its way: give it the time. */
+		Job *job = p->next_seen != 0 ? node_job(h, p, JOB_SEEN) : NULL;
+
+		if (job != NULL)
+		{
+			job->incarnation = report->incarnation;
+			job->mark = report->mark;
+			job->epoch = report->epoch;
+			job_post(h->admin, job);
+		}
+		p->next_seen = now + PULSE_AGAIN_MS;
+	}
+}
+
+static void take_report(Heart *h, Pulse *p, NodeReport *report, uint64_t now)
+{
+	p->report_at = now;
+	p->report_clock = report->clock_ms;
+	p->report_incarnation = report->incarnation;
+	compare_epochs(h, p, report);
+	see_start(h, p, report, now);
+	if (p->node.condition == NODE_UP && (report->recovering > 0 || report->nready > 0) &&
+		p->next_beat > now + PULSE_RECOVER_MS)
+		p->next_beat = now + PULSE_RECOVER_MS;
+	heart_keep_report(h, p->node.id, report);
 }
 
 /* The node has answered properly. report NULL: without a report (it is behind). */
-static void alive(Heart *h, Pulse *p, const NodeReport *report, uint64_t epoch, uint64_t now)
+static void alive(Heart *h, Pulse *p, NodeReport *report, uint64_t epoch, uint64_t now)
 {
 	p->misses = 0;
 	p->down_asked = false;
 	p->heard = true;
 	p->epoch = epoch;
+	p->answered_at = now;
 	if (report != NULL)
+		take_report(h, p, report, now);
+	if (p->condemned && !p->sentenced && !p->by_operator)
 	{
-		compare_epochs(h, p, report);
-		heart_keep_report(h, p->node.id, report);
-		if (report->incarnation != p->node.incarnation && now >= p->next_seen)
-		{
-			/* Its HELLO is perhaps on its way: give it the time. */
-			if (p->next_seen != 0)
-				post_node_job(h, p, JOB_SEEN, report->incarnation);
-			p->next_seen = now + PULSE_AGAIN_MS;
-		}
-		else if (report->incarnation == p->node.incarnation)
-			p->next_seen = 0;
+		p->condemned = false;
+		answer_waiters(h->admin, p, VERDICT_HEALTHY, "the admin reaches the node again");
 	}
 	if (p->node.condition != NODE_DOWN)
 	{
 		p->good = 0;
 		return;
 	}
-	p->good++;
+	if (p->good++ == 0)
+		p->good_since = now;
 	if (p->good == 1)
 		p->next_beat = now + PULSE_TICK_MS;
-	else if (now >= p->next_up)
+	else if (now >= p->next_up && p->report_incarnation == p->node.incarnation)
 	{
+		Job *job = node_job(h, p, JOB_UP);
+
 		p->next_up = now + PULSE_AGAIN_MS;
-		post_node_job(h, p, JOB_UP, 0);
+		if (job == NULL)
+			return;
+		job->incarnation = p->report_incarnation;
+		job->for_ms = now - p->good_since;
+		job_post(h->admin, job);
 	}
 }
 
@@ -175,8 +247,11 @@ static DorisStatus read_beat(Heart *h, Pulse *p, DorisBytes body, NodeReport *re
 
 		if (now >= p->next_outranked)
 		{
+			Job *job = node_job(h, p, JOB_OUTRANKED);
+
 			p->next_outranked = now + PULSE_AGAIN_MS;
-			post_node_job(h, p, JOB_OUTRANKED, 0);
+			if (job != NULL)
+				job_post(h->admin, job);
 		}
 		return status;
 	}
@@ -190,6 +265,7 @@ static DorisStatus read_beat(Heart *h, Pulse *p, DorisBytes body, NodeReport *re
 			admin_event(h->admin, "node_refused", p->node.name,
 						"another home answers at %s: its data is not there", p->node.address);
 		p->foreign_told = true;
+		node_report_free(report);
 		return doris_error(err, DORIS_DENIED, "another home answers at %s", p->node.address);
 	}
 	for (char *b = report->build; *b != '\0'; b++)
@@ -241,11 +317,19 @@ static void step_beat(Heart *h, Pulse *p, uint64_t now)
 	}
 }
 
-/* The probe has failed: ask lead for the verdict. */
+/* No leases from here on; the verdict follows when the last one is over (rule *lease*). */
+static void condemn(Heart *h, Pulse *p)
+{
+	uint64_t over = p->echoed_at > 0 ? p->echoed_at + admin_lease_ms(h->admin) + PULSE_CLOCK_MS : 0;
+
+	p->condemned = true;
+	p->judge_at = over > h->judge_after ? over : h->judge_after;
+}
+
+/* The probe has failed. */
 static void ask_verdict(Heart *h, Pulse *p, uint64_t now)
 {
 	Admin *a = h->admin;
-	Job *job;
 
 	p->probing = false;
 	p->next_down = now + PULSE_AGAIN_MS;
@@ -255,18 +339,76 @@ static void ask_verdict(Heart *h, Pulse *p, uint64_t now)
 					   "the node does not answer, but the admin database is away");
 		return;
 	}
-	job = job_new(JOB_DOWN);
+	condemn(h, p);
+}
+
+/* All leases are over: ask lead for the verdict. */
+static void step_verdict(Heart *h, Pulse *p, uint64_t now)
+{
+	Job *job;
+
+	/* An operator's word about a node that is down meanwhile is for lead to answer. */
+	if (p->node.condition == NODE_UP ? !p->condemned || p->sentenced || now < p->judge_at
+									 : !p->has_operator)
+		return;
+	job = node_job(h, p, JOB_DOWN);
 	if (job == NULL)
 		return;
-	job->node = p->node.id;
 	job->again = p->down_asked;
-	snprintf(job->what, sizeof(job->what), "%s", p->trouble);
+	job->by_operator = p->by_operator;
+	job->for_ms = p->answered_at > 0 ? now - p->answered_at : 0;
+	snprintf(job->what, sizeof(job->what), "%s%s%s", p->trouble,
+			 p->nwaiters > 0 ? "; reported by " : "", p->nwaiters > 0 ? p->reporter : "");
 	job->waiters = p->waiters;
 	job->nwaiters = p->nwaiters;
 	p->waiters = NULL;
 	p->nwaiters = 0;
+	if (p->has_operator)
+	{
+		job->has_request = true;
+		job->request = p->operator_request;
+		p->has_operator = false;
+	}
 	p->down_asked = true;
-	job_post(a, job);
+	p->sentenced = true;
+	job_post(h->admin, job);
+}
+
+void pulse_fail(Heart *h, Pulse *p, Request *r)
+{
+	if (r != NULL)
+	{
+		refuse_operator(h->admin, p);
+		p->operator_request = *r;
+		p->has_operator = true;
+	}
+	p->by_operator = true;
+	if (!p->condemned)
+		condemn(h, p);
+	p->probing = false;
+	call_drop(&p->probe);
+	snprintf(p->trouble, sizeof(p->trouble), "an operator took it out");
+}
+
+void pulse_acquit(Pulse *p, uint64_t now)
+{
+	p->condemned = p->by_operator = p->has_operator;
+	p->sentenced = false;
+	p->next_down = now + PULSE_AGAIN_MS;
+}
+
+void pulse_follow(Pulse *p, const TopoNode *node)
+{
+	if (p->node.condition != node->condition)
+	{
+		p->good = p->misses = 0;
+		p->condemned = p->sentenced = p->by_operator = false;
+		p->next_up = 0;
+	}
+	/* A start that was just entered: it waits for the topology that says so. */
+	if (p->node.condition != node->condition || p->node.incarnation != node->incarnation)
+		p->next_beat = 0;
+	p->node = *node;
 }
 
 static void probe_failed(Heart *h, Pulse *p, const char *why, bool refused, uint64_t now)
@@ -291,6 +433,8 @@ static void step_probe(Heart *h, Pulse *p, uint64_t now)
 	NodeReport report;
 	bool has_report;
 
+	if (p->condemned)
+		return;
 	if (!p->probing)
 	{
 		bool suspect = p->node.condition == NODE_UP && p->misses >= a->options.misses;
@@ -333,6 +477,13 @@ static void step_probe(Heart *h, Pulse *p, uint64_t now)
 		return;
 	}
 	alive(h, p, has_report ? &report : NULL, has_report ? report.epoch : e.epoch, now);
+	if (p->nwaiters > 0 && now >= p->next_told)
+	{
+		p->next_told = now + PULSE_TOLD_MS;
+		admin_event(a, "report_dismissed", p->node.name,
+					"reported by %s; it answers the admin: the trouble is the client's own",
+					p->reporter);
+	}
 	answer_waiters(a, p, VERDICT_HEALTHY, "the admin reaches the node");
 }
 
@@ -387,12 +538,15 @@ void pulse_step(Heart *h, Pulse *p, uint64_t now)
 		answer_waiters(h->admin, p, VERDICT_FAILED, "the node is no member of the cluster");
 		return;
 	}
+	if (p->node.condition == NODE_DOWN && p->nwaiters > 0)
+		answer_waiters(h->admin, p, VERDICT_FAILED, "the node is judged failed");
 	step_beat(h, p, now);
 	step_probe(h, p, now);
+	step_verdict(h, p, now);
 	step_put(h, p, now);
 }
 
-void pulse_report(Heart *h, Pulse *p, Request *r)
+void pulse_report(Heart *h, Pulse *p, const Report *report, Request *r)
 {
 	Request *list;
 
@@ -409,6 +563,8 @@ void pulse_report(Heart *h, Pulse *p, Request *r)
 		request_verdict(h->admin, r, VERDICT_UNSURE, "too many reports about the node are waiting");
 		return;
 	}
+	snprintf(p->reporter, sizeof(p->reporter), "client %08x (%.56s)", r->envelope.sender,
+			 report->what);
 	p->waiters = list;
 	p->waiters[p->nwaiters++] = *r;
 }

@@ -13,6 +13,10 @@
 #define PULSE_REFUSED_TRIES 3	  /* refused connections in a row that make a probe fail... */
 #define PULSE_REFUSED_PAUSE_MS 50 /* ...with this between them */
 #define PULSE_PUT_MS 10000		  /* a node may take this long to take a topology */
+#define PULSE_RECOVER_MS \
+	200 /* between heartbeats while it recovers: ready copies are not kept waiting */
+#define PULSE_TOLD_MS 10000 /* what clients say about a node is an event once in this time */
+#define PULSE_CLOCK_MS 20	/* two clocks may differ by this much over a lease */
 
 /* One node, as the heart thread sees it. */
 typedef struct Pulse
@@ -44,14 +48,36 @@ typedef struct Pulse
 	bool alarmed;
 	bool foreign_told;
 
+	/* rule *lease* */
+	uint64_t answered_at;  /* when it last answered at all; 0: never to this leader */
+	uint64_t report_at;	   /* when its latest report came */
+	uint64_t report_clock; /* the node's clock in that; 0: none yet */
+	uint64_t report_incarnation;
+	uint64_t
+		echoed_at; /* when the latest report came that was echoed: its lease ends one lease later */
+	uint64_t good_since; /* while it is down: answers since */
+
+	/* from a probe that failed, or an operator's word, to the verdict: no leases are given any more */
+	bool condemned;
+	bool by_operator;
+	bool sentenced;	   /* the verdict is with lead */
+	uint64_t judge_at; /* not before: a lease may still stand */
+	bool has_operator; /* who waits for it */
+	Request operator_request;
+
+	char reporter[80]; /* the client that complained last, and when that was told */
+	uint64_t next_told;
+
 	Request *waiters; /* clients that want to know about it */
 	int nwaiters;
 } Pulse;
 
-/* A client's report on its way to the heart thread. */
+/* A client's report, or an operator's word, on its way to the heart thread. */
 typedef struct Reported
 {
 	struct Reported *next;
+	bool fail; /* an operator wants the node out */
+	bool has_request;
 	Request request;
 	Report report;
 } Reported;
@@ -79,6 +105,7 @@ struct Heart
 	int npulses;
 	uint64_t term;					  /* the term it beats for; 0: does not lead */
 	uint64_t since;					  /* leads since */
+	uint64_t judge_after;			  /* before that a lease of the leader before may still stand */
 	Call ask;						  /* for a newer topology */
 	char ask_next[DORIS_ADDRESS_MAX]; /* a node that has one */
 	uint64_t next_ask;
@@ -93,6 +120,11 @@ struct Heart
 	HeartReport *reports;
 	int nreports;
 	int reports_cap;
+	uint32_t *silent; /* nodes that are up and do not answer, as of the last round */
+	int nsilent;
+	int silent_cap;
+	uint32_t acquitted[16]; /* whose verdict was not published */
+	int nacquitted;
 };
 
 extern Pulse *pulse_new(const TopoNode *node);
@@ -104,7 +136,14 @@ extern void pulse_step(Heart *h, Pulse *p, uint64_t now);
 /* Should it be looked at again very soon? */
 extern bool pulse_busy(const Pulse *p);
 /* Takes the request. */
-extern void pulse_report(Heart *h, Pulse *p, Request *r);
-extern void heart_keep_report(Heart *h, uint32_t node, const NodeReport *report);
+extern void pulse_report(Heart *h, Pulse *p, const Report *report, Request *r);
+/* An operator wants it out: ends its leases, then asks for the verdict. Takes the request (NULL: nobody waits). */
+extern void pulse_fail(Heart *h, Pulse *p, Request *r);
+/* The verdict was not published: watch it as before. */
+extern void pulse_acquit(Pulse *p, uint64_t now);
+/* The topology says something new about it. */
+extern void pulse_follow(Pulse *p, const TopoNode *node);
+/* Takes the report's arrays. */
+extern void heart_keep_report(Heart *h, uint32_t node, NodeReport *report);
 
 #endif

@@ -42,7 +42,10 @@ DorisStatus schema_cluster(Db *db, ClusterRow *out, bool *found, DorisError *err
 	return status;
 }
 
-#define NODE_COLUMNS "node_id, name, address, role, group_id, condition, home, incarnation"
+#define NODE_COLUMNS                                                                            \
+	"node_id, name, address, role, group_id, condition, home, incarnation, mark, epoch, held, " \
+	"accept_loss, coalesce(extract(epoch FROM clock_timestamp() - down_since)::int8, -1), "     \
+	"coalesce(extract(epoch FROM clock_timestamp() - recovering_since)::int8, -1)"
 
 static void read_node(const PGresult *r, int i, NodeRow *out)
 {
@@ -63,6 +66,12 @@ static void read_node(const PGresult *r, int i, NodeRow *out)
 	if (!uuid_parse(field(r, i, 6), out->home))
 		memset(out->home, 0, sizeof(out->home));
 	out->incarnation = (uint64_t) strtoll(field(r, i, 7), NULL, 10);
+	out->mark = (uint64_t) strtoll(field(r, i, 8), NULL, 10);
+	out->epoch = (uint64_t) strtoll(field(r, i, 9), NULL, 10);
+	out->held = field(r, i, 10)[0] == 't';
+	out->accept_loss = field(r, i, 11)[0] == 't';
+	out->down_s = strtoll(field(r, i, 12), NULL, 10);
+	out->recover_s = strtoll(field(r, i, 13), NULL, 10);
 }
 
 DorisStatus schema_nodes(Db *db, NodeRow **out, int *n, DorisError *err)
@@ -226,8 +235,7 @@ static DorisStatus not_leader(DorisError *err, uint64_t term)
 					   (unsigned long long) term);
 }
 
-/* Runs a statement that returns how many leader rows of our term it found. */
-static DorisStatus guarded(Db *db, const char *sql, DbParams *p, uint64_t term, DorisError *err)
+DorisStatus schema_guarded(Db *db, const char *sql, DbParams *p, uint64_t term, DorisError *err)
 {
 	PGresult *r;
 	DorisStatus status = db_query(db, sql, p, false, &r, err);
@@ -255,18 +263,74 @@ DorisStatus schema_greet(Db *db, uint64_t term, const NodeRow *row, const char *
 	params_text(&p, home);
 	params_int(&p, (int64_t) row->incarnation);
 	params_text(&p, build);
-	return guarded(db,
-				   "WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
-				   "u AS (UPDATE doris.nodes SET address = $3, home = $4::uuid, "
-				   "incarnation = $5::int8, build = $6, last_heartbeat = clock_timestamp(), "
-				   "state = CASE state WHEN 'registered' THEN 'greeted' ELSE state END "
-				   "WHERE node_id = $2::int4 AND EXISTS (SELECT FROM l)) "
-				   "SELECT count(*) FROM l",
-				   &p, term, err);
+	return schema_guarded(db,
+						  "WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
+						  "u AS (UPDATE doris.nodes SET address = $3, home = $4::uuid, "
+						  "incarnation = $5::int8, build = $6, last_heartbeat = clock_timestamp(), "
+						  "state = CASE state WHEN 'registered' THEN 'greeted' ELSE state END "
+						  "WHERE node_id = $2::int4 AND EXISTS (SELECT FROM l)) "
+						  "SELECT count(*) FROM l",
+						  &p, term, err);
 }
 
-DorisStatus schema_heartbeats(Db *db, uint64_t term, const HeartReport *reports, int n,
-							  DorisError *err)
+/* What log nodes keep for others: their rows of doris.backlogs, anew. */
+static void put_backlogs(const HeartReport *reports, int n, DorisBuf *logs, DorisBuf *a)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const NodeReport *r = &reports[i].report;
+
+		array_int(logs, reports[i].node);
+		for (uint32_t j = 0; j < r->nbacklogs; j++)
+		{
+			array_int(&a[0], reports[i].node);
+			array_int(&a[1], r->backlogs[j].target);
+			array_int(&a[2], (int64_t) r->backlogs[j].hints);
+			array_int(&a[3], (int64_t) r->backlogs[j].bytes);
+			array_int(&a[4], (int64_t) (r->backlogs[j].oldest_ms / 1000));
+		}
+	}
+}
+
+static DorisStatus store_backlogs(Db *db, uint64_t term, const HeartReport *reports, int n,
+								  DorisError *err)
+{
+	enum
+	{
+		COLUMNS = 5
+	};
+	DorisBuf logs;
+	DorisBuf a[COLUMNS];
+	DbParams p;
+
+	buf_init(&logs);
+	for (int i = 0; i < COLUMNS; i++)
+		buf_init(&a[i]);
+	put_backlogs(reports, n, &logs, a);
+	params_init(&p);
+	params_int(&p, (int64_t) term);
+	params_array(&p, &logs);
+	for (int i = 0; i < COLUMNS; i++)
+		params_array(&p, &a[i]);
+	return schema_guarded(
+		db,
+		"WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
+		"b AS (SELECT * FROM unnest($3::int4[], $4::int4[], $5::int8[], $6::int8[], $7::int8[]) "
+		"AS b(log_node, target, hints, bytes, oldest_s)), "
+		"d AS (DELETE FROM doris.backlogs o WHERE o.log_node = ANY ($2::int4[]) AND NOT EXISTS "
+		"(SELECT FROM b WHERE b.log_node = o.log_node AND b.target = o.target) "
+		"AND EXISTS (SELECT FROM l)), "
+		"i AS (INSERT INTO doris.backlogs (log_node, target, hints, bytes, oldest) "
+		"SELECT b.log_node, b.target, b.hints, b.bytes, to_timestamp(b.oldest_s) FROM b "
+		"WHERE EXISTS (SELECT FROM l) "
+		"ON CONFLICT (log_node, target) DO UPDATE SET hints = excluded.hints, "
+		"bytes = excluded.bytes, oldest = excluded.oldest) "
+		"SELECT count(*) FROM l",
+		&p, term, err);
+}
+
+DorisStatus schema_heartbeats(Db *db, uint64_t term, const HeartReport *reports,
+							  const bool *current, int n, DorisError *err)
 {
 	enum
 	{
@@ -275,6 +339,7 @@ DorisStatus schema_heartbeats(Db *db, uint64_t term, const HeartReport *reports,
 	DorisBuf a[COLUMNS];
 	DbParams p;
 	uint64_t now = clock_wall_ms();
+	DorisStatus status;
 
 	for (int i = 0; i < COLUMNS; i++)
 		buf_init(&a[i]);
@@ -287,32 +352,106 @@ DorisStatus schema_heartbeats(Db *db, uint64_t term, const HeartReport *reports,
 		array_int(&a[2], (int64_t) r->rows);
 		array_int(&a[3], (int64_t) r->bytes);
 		array_int(&a[4], (int64_t) r->hints);
-		array_int(&a[5], (int64_t) r->epoch);
-		array_int(&a[6], (int64_t) r->disk_free);
-		array_text(&a[7], r->build);
-		array_text(&a[8], r->disk_full ? "disk full: refuses writes" : NULL);
-		array_int(&a[9], (int64_t) r->incarnation);
+		array_int(&a[5], (int64_t) r->disk_free);
+		array_text(&a[6], r->build);
+		array_text(&a[7], r->disk_full ? "disk full: refuses writes" : NULL);
+		/* Rule *start*: what a start said that was not matched yet must not count as what was known before it. */
+		if (current[i])
+		{
+			array_int(&a[8], (int64_t) r->epoch);
+			array_int(&a[9], (int64_t) r->mark);
+		}
+		else
+		{
+			array_text(&a[8], NULL);
+			array_text(&a[9], NULL);
+		}
 	}
 	params_init(&p);
 	params_int(&p, (int64_t) term);
 	for (int i = 0; i < COLUMNS; i++)
 		params_array(&p, &a[i]);
-	return guarded(db,
-				   "WITH l AS (UPDATE doris.leader SET seen = clock_timestamp() WHERE term = "
-				   "$1::int8 RETURNING 1), "
-				   "u AS (UPDATE doris.nodes n SET last_heartbeat = clock_timestamp() - h.age * "
-				   "interval '1 ms', "
-				   "rows = h.rows, bytes = h.bytes, hints = h.hints, epoch = h.epoch, disk_free = "
-				   "h.disk_free, "
-				   "build = h.build, detail = h.detail, incarnation = h.incarnation "
-				   "FROM unnest($2::int4[], $3::int8[], $4::int8[], $5::int8[], "
-				   "$6::int8[], $7::int8[], "
-				   "$8::int8[], $9::text[], $10::text[], $11::int8[]) AS h(node_id, age, rows, "
-				   "bytes, hints, epoch, "
-				   "disk_free, build, detail, incarnation) "
-				   "WHERE n.node_id = h.node_id AND EXISTS (SELECT FROM l)) "
-				   "SELECT count(*) FROM l",
-				   &p, term, err);
+	status = schema_guarded(
+		db,
+		"WITH l AS (UPDATE doris.leader SET seen = clock_timestamp() WHERE term = $1::int8 "
+		"RETURNING 1), "
+		"u AS (UPDATE doris.nodes n SET last_heartbeat = clock_timestamp() - h.age * "
+		"interval '1 ms', rows = h.rows, bytes = h.bytes, hints = h.hints, "
+		"disk_free = h.disk_free, build = h.build, detail = h.detail, "
+		"epoch = coalesce(h.epoch, n.epoch), mark = coalesce(h.mark, n.mark) "
+		"FROM unnest($2::int4[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], "
+		"$8::text[], $9::text[], $10::int8[], $11::int8[]) "
+		"AS h(node_id, age, rows, bytes, hints, disk_free, build, detail, epoch, mark) "
+		"WHERE n.node_id = h.node_id AND EXISTS (SELECT FROM l)) "
+		"SELECT count(*) FROM l",
+		&p, term, err);
+	if (status == DORIS_OK && n > 0)
+		status = store_backlogs(db, term, reports, n, err);
+	return status;
+}
+
+DorisStatus schema_hold(Db *db, uint64_t term, uint32_t node, bool held, bool accept_loss,
+						DorisError *err)
+{
+	DbParams p;
+
+	params_init(&p);
+	params_int(&p, (int64_t) term);
+	params_int(&p, node);
+	params_text(&p, held ? "t" : "f");
+	params_text(&p, accept_loss ? "t" : "f");
+	return schema_guarded(db,
+						  "WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
+						  "u AS (UPDATE doris.nodes SET held = $3::bool, accept_loss = $4::bool "
+						  "WHERE node_id = $2::int4 AND EXISTS (SELECT FROM l)) "
+						  "SELECT count(*) FROM l",
+						  &p, term, err);
+}
+
+DorisStatus schema_failures(Db *db, const char *name, int *n, DorisError *err)
+{
+	PGresult *r;
+	DbParams p;
+	DorisStatus status;
+
+	*n = 0;
+	params_init(&p);
+	params_text(&p, name);
+	status = db_query(db,
+					  "SELECT count(*) FROM doris.events "
+					  "WHERE id > (SELECT max(id) - 2000 FROM doris.events) "
+					  "AND kind = 'node_failed' AND node = $1 "
+					  "AND at > clock_timestamp() - interval '2 minutes'",
+					  &p, false, &r, err);
+	params_free(&p);
+	if (status != DORIS_OK)
+		return status;
+	if (PQntuples(r) == 1)
+		*n = (int) strtol(field(r, 0, 0), NULL, 10);
+	PQclear(r);
+	return DORIS_OK;
+}
+
+DorisStatus schema_settings(Db *db, Settings *out, DorisError *err)
+{
+	PGresult *r;
+	DorisStatus status =
+		db_query(db,
+				 "SELECT degraded_writes, auto_replace, extract(epoch FROM permanent_after)::int8 "
+				 "FROM doris.cluster",
+				 NULL, false, &r, err);
+
+	memset(out, 0, sizeof(*out));
+	if (status != DORIS_OK)
+		return status;
+	if (PQntuples(r) == 1)
+	{
+		out->degraded_writes = field(r, 0, 0)[0] == 't';
+		out->auto_replace = field(r, 0, 1)[0] == 't';
+		out->permanent_after_s = strtoll(field(r, 0, 2), NULL, 10);
+	}
+	PQclear(r);
+	return DORIS_OK;
 }
 
 DorisStatus schema_events(Db *db, uint64_t term, const Event *events, int n, DorisError *err)
@@ -332,7 +471,7 @@ DorisStatus schema_events(Db *db, uint64_t term, const Event *events, int n, Dor
 	params_int(&p, (int64_t) term);
 	for (int i = 0; i < 3; i++)
 		params_array(&p, &a[i]);
-	return guarded(
+	return schema_guarded(
 		db,
 		"WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
 		"i AS (INSERT INTO doris.events (kind, node, detail) SELECT e.kind, e.node, e.detail "
@@ -349,7 +488,7 @@ DorisStatus schema_trim(Db *db, uint64_t term, DorisError *err)
 	params_init(&p);
 	params_int(&p, (int64_t) term);
 	params_int(&p, ADMIN_KEPT_EVENTS);
-	return guarded(
+	return schema_guarded(
 		db,
 		"WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
 		"d AS (DELETE FROM doris.events WHERE id <= (SELECT max(id) FROM doris.events) - "

@@ -159,6 +159,7 @@ static void answer_stats(Admin *a, Request *r)
 		[COUNT_HELLO] = "requests_hello",
 		[COUNT_REPORT] = "requests_report",
 		[COUNT_NAMESPACE] = "requests_namespace",
+		[COUNT_OPERATE] = "requests_operate",
 		[COUNT_HEARTBEATS] = "heartbeats",
 		[COUNT_MISSED_HEARTBEATS] = "heartbeats_missed",
 		[COUNT_PROBES] = "probes",
@@ -219,7 +220,7 @@ static void refuse_no_database(Admin *a, Request *r)
 	request_refuse(a, r, &err);
 }
 
-/* The database is away: a node that the topology knows, with the home it knows, may go on. */
+/* The database is away: a start that the topology names may go on; any other has to be compared first (rule *start*). */
 static void greet_from_memory(Admin *a, Request *r, const Hello *h)
 {
 	Topology *t = admin_topology(a);
@@ -227,7 +228,7 @@ static void greet_from_memory(Admin *a, Request *r, const Hello *h)
 
 	if (node == NULL || node->condition == NODE_DEAD || uuid_is_zero(node->home) ||
 		memcmp(node->home, h->home, DORIS_UUID_SIZE) != 0 ||
-		(h->node != 0 && h->node != node->id) ||
+		(h->node != 0 && h->node != node->id) || h->incarnation != node->incarnation ||
 		(!uuid_is_zero(h->cluster) && memcmp(h->cluster, t->cluster, DORIS_UUID_SIZE) != 0))
 		refuse_no_database(a, r);
 	else
@@ -296,6 +297,33 @@ static void take_namespace(Admin *a, Request *r, DorisBytes in)
 	job_free(a, job);
 }
 
+static void take_operate(Admin *a, Request *r, DorisBytes in)
+{
+	DorisError err;
+	Job *job = job_new(JOB_OPERATE);
+
+	admin_count(a, COUNT_OPERATE);
+	if (job == NULL)
+	{
+		listener_drop(a->listener, &r->in);
+		return;
+	}
+	if (operate_decode(in, &job->operate, &err) != DORIS_OK)
+		request_refuse(a, r, &err);
+	else if (!atomic_load(&a->leader))
+		refuse_not_leader(a, r);
+	else if (!atomic_load(&a->database_up))
+		refuse_no_database(a, r);
+	else
+	{
+		job->request = *r;
+		job->has_request = true;
+		job_post(a, job);
+		return;
+	}
+	job_free(a, job);
+}
+
 static void take_report(Admin *a, Request *r, DorisBytes in)
 {
 	DorisError err;
@@ -344,6 +372,9 @@ static void dispatch(Admin *a, Request *r, DorisBytes body)
 			return;
 		case MSG_NAMESPACE:
 			take_namespace(a, r, body);
+			return;
+		case MSG_OPERATE:
+			take_operate(a, r, body);
 			return;
 		default:
 			admin_count(a, COUNT_BAD_MESSAGES);

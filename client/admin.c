@@ -1,5 +1,5 @@
 /*
- * admin.c: what only admins do: judging a node that a client cannot reach, and changing namespaces.
+ * admin.c: what only admins do: judging a node that a client cannot reach, changing namespaces, what operators want.
  *
  * Admins are those of the hosts that are not nodes of the topology. The leader is found by asking one after
  * the other: the others answer "not leader".
@@ -53,18 +53,28 @@ ReportVerdict client_report(DorisClient *c, uint32_t node, const char *what, uin
 	return v;
 }
 
+/* Something that the leading admin changes, as its message. */
+typedef struct Change
+{
+	uint16_t type;
+	DorisBuf body;
+	char what[DORIS_NAME_MAX + 32];	  /* namespace "x", node "y" */
+	const NamespaceChange *namespace; /* NULL: an operation on a node, which may be repeated */
+	uint64_t plan;					  /* answer to an operation */
+} Change;
+
 /* Asks one admin. maybe: the change may have been made though no answer came. */
-static DorisStatus change_ask(DorisClient *c, Peer *p, const NamespaceChange *change, bool *maybe,
-							  DorisError *err)
+static DorisStatus change_ask(DorisClient *c, Peer *p, Change *change, bool *maybe, DorisError *err)
 {
 	Call call;
 	DorisStatus st;
 
 	call_init(&call);
-	namespace_change_encode(&call.body, change);
-	st = call_run(c, &call, p, MSG_NAMESPACE, c->topo, c->until, err);
+	buf_put_raw(&call.body, change->body.data, change->body.len);
+	st = call_run(c, &call, p, change->type, c->topo, c->until, err);
 	if (st == DORIS_OK)
 	{
+		uint64_t plan = change->namespace == NULL ? cursor_u64(&call.reply) : 0;
 		DorisBytes encoded = cursor_bytes(&call.reply);
 
 		if (call.reply.bad)
@@ -72,6 +82,7 @@ static DorisStatus change_ask(DorisClient *c, Peer *p, const NamespaceChange *ch
 							 peer_name(c, p));
 		else
 			st = client_take_topology(c, encoded, err);
+		change->plan = plan;
 		*maybe = true;
 	}
 	else if ((st == DORIS_UNREACHABLE || st == DORIS_TIMEOUT || st == DORIS_CANCELLED) &&
@@ -97,11 +108,14 @@ static DorisStatus change_repeated(const NamespaceChange *change, DorisStatus st
 	return st;
 }
 
-DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *change, DorisError *err)
+/* Finds the leader, and has it make the change. */
+static DorisStatus change_run(DorisClient *c, Change *change, DorisError *err)
 {
 	bool maybe = false;
 	int pause = LEADER_PAUSE_MS;
 
+	if (change->body.failed)
+		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
 	client_begin(c);
 	for (;;)
 	{
@@ -119,38 +133,64 @@ DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *change
 				continue;
 			any = true;
 			st = change_ask(c, p, change, &maybe, err);
-			if (before)
-				st = change_repeated(change, st, err);
+			if (before && change->namespace != NULL)
+				st = change_repeated(change->namespace, st, err);
 			if (st != DORIS_NOT_LEADER && st != DORIS_UNREACHABLE && st != DORIS_UNAVAILABLE &&
 				st != DORIS_TIMEOUT && st != DORIS_CANCELLED)
 				return st;
 			if (st == DORIS_CANCELLED)
-				return maybe ? doris_error(err, DORIS_UNKNOWN,
-										   "stopped while namespace \"%s\" was being changed",
-										   change->def.name)
+				return maybe ? doris_error(err, DORIS_UNKNOWN, "stopped while %s was being changed",
+										   change->what)
 							 : st;
 			last = *err;
 		}
 		if (!any)
 		{
 			doris_error(err, DORIS_UNAVAILABLE,
-						"namespace \"%s\" can be changed by an admin only, and hosts names none",
-						change->def.name);
+						"%s can be changed by an admin only, and hosts names none", change->what);
 			return doris_hint(err, "Add the admins' addresses to the hosts option.");
 		}
 		if (clock_mono_ms() + (uint64_t) pause >= c->until)
 		{
 			doris_error(err, maybe ? DORIS_UNKNOWN : DORIS_UNAVAILABLE,
-						"namespace \"%s\" could not be changed in time: %.350s", change->def.name,
-						last.message);
+						"%s could not be changed in time: %.350s", change->what, last.message);
 			return doris_hint(err, "A leading admin with its database is needed for that.");
 		}
 		st = client_pause(c, pause, err);
 		if (st != DORIS_OK)
-			return maybe ? doris_error(err, DORIS_UNKNOWN,
-									   "stopped while namespace \"%s\" was being changed",
-									   change->def.name)
+			return maybe ? doris_error(err, DORIS_UNKNOWN, "stopped while %s was being changed",
+									   change->what)
 						 : st;
 		pause = pause < 400 ? pause * 2 : 400;
 	}
+}
+
+DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *namespace,
+								   DorisError *err)
+{
+	Change change = {.type = MSG_NAMESPACE, .namespace = namespace};
+	DorisStatus st;
+
+	buf_init(&change.body);
+	namespace_change_encode(&change.body, namespace);
+	snprintf(change.what, sizeof(change.what), "namespace \"%s\"", namespace->def.name);
+	st = change_run(c, &change, err);
+	buf_free(&change.body);
+	return st;
+}
+
+DorisStatus doris_operate(DorisClient *c, const Operate *operate, uint64_t *plan, DorisError *err)
+{
+	Change change = {.type = MSG_OPERATE};
+	DorisStatus st;
+
+	*plan = 0;
+	buf_init(&change.body);
+	operate_encode(&change.body, operate);
+	snprintf(change.what, sizeof(change.what), "node \"%s\"", operate->node);
+	st = change_run(c, &change, err);
+	buf_free(&change.body);
+	if (st == DORIS_OK)
+		*plan = change.plan;
+	return st;
 }

@@ -59,6 +59,12 @@ extern DORIS_MUST_CHECK DorisStatus doris_namespace(DorisClient *c, const char *
 extern DORIS_MUST_CHECK DorisStatus doris_namespace_change(DorisClient *c,
 														   const NamespaceChange *change,
 														   DorisError *err);
+/*
+ * Has the leading admin take a node out, let it in, or have it replaced; may be repeated. DORIS_OK: it stands in a published
+ * topology; *plan: the plan that goes on from there, 0: none.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_operate(DorisClient *c, const Operate *operate,
+												  uint64_t *plan, DorisError *err);
 
 /* ---- reading ---- */
 typedef struct DorisRow

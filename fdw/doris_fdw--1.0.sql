@@ -30,9 +30,13 @@ CREATE TABLE doris.cluster
 	vnodes int NOT NULL CHECK (vnodes BETWEEN 1 AND 65536),
 	groups int NOT NULL CHECK (groups BETWEEN 1 AND 4),
 	sync text NOT NULL DEFAULT 'commit' CHECK (sync IN ('commit', 'interval')),
-	created timestamptz NOT NULL DEFAULT now()
+	created timestamptz NOT NULL DEFAULT now(),
+	-- settings: doris_set()
+	permanent_after interval NOT NULL DEFAULT '2 hours' CHECK (permanent_after > '0'),
+	auto_replace boolean NOT NULL DEFAULT false,
+	degraded_writes boolean NOT NULL DEFAULT false
 );
-COMMENT ON TABLE doris.cluster IS 'what the cluster is: one row, never changed';
+COMMENT ON TABLE doris.cluster IS 'what the cluster is: one row, of which only the settings change';
 
 CREATE TABLE doris.nodes
 (
@@ -57,6 +61,13 @@ CREATE TABLE doris.nodes
 	epoch bigint NOT NULL DEFAULT 0,
 	disk_free bigint,
 	detail text,
+	-- what is durable there, as it said last; a start with less is not let in as it is
+	mark bigint NOT NULL DEFAULT 0,
+	-- an operator, or a replacement, holds it down; its next start is let in whatever it lacks
+	held boolean NOT NULL DEFAULT false,
+	accept_loss boolean NOT NULL DEFAULT false,
+	down_since timestamptz,
+	recovering_since timestamptz,
 	CHECK ((role = 'data') = (group_id IS NOT NULL))
 );
 COMMENT ON TABLE doris.nodes IS 'the nodes by their registration, and what their last heartbeat said';
@@ -122,6 +133,8 @@ CREATE TABLE doris.plans
 	kind text NOT NULL,
 	state text NOT NULL,
 	group_id int,
+	node_id int,
+	by_id int,
 	vnodes_total int NOT NULL DEFAULT 0,
 	vnodes_done int NOT NULL DEFAULT 0,
 	bytes_total bigint NOT NULL DEFAULT 0,
@@ -132,6 +145,17 @@ CREATE TABLE doris.plans
 	error text
 );
 COMMENT ON TABLE doris.plans IS 'plans that move copies between nodes';
+
+CREATE TABLE doris.backlogs
+(
+	log_node int,
+	target int,
+	hints bigint NOT NULL,
+	bytes bigint NOT NULL,
+	oldest timestamptz,
+	PRIMARY KEY (log_node, target)
+);
+COMMENT ON TABLE doris.backlogs IS 'the writes that log nodes keep for nodes that are down, as they said last';
 
 -- One statement for each: the catalogue row that lists them changes every time.
 DO $$
@@ -175,7 +199,8 @@ SELECT n.name,
 		WHEN n.condition = 'dead' THEN 'dead'
 		WHEN n.state <> 'member' THEN 'joining'
 		WHEN n.condition = 'down' THEN 'failed'
-		WHEN c.incoming > 0 THEN 'joining'
+		WHEN c.incoming > 0 OR EXISTS (SELECT FROM doris.plans p WHERE p.by_id = n.node_id AND p.state = 'running')
+			THEN 'joining'
 		WHEN c.retiring > 0 THEN 'leaving'
 		WHEN c.incomplete > 0 THEN 'recovering'
 		WHEN n.role = 'spare' OR (n.role = 'data' AND c.owned IS NULL) THEN 'spare'
@@ -184,7 +209,7 @@ SELECT n.name,
 	coalesce(c.owned, 0)::int AS vnodes,
 	n.rows,
 	n.bytes,
-	n.hints,
+	CASE n.role WHEN 'log' THEN n.hints ELSE coalesce(b.hints, 0) END AS hints,
 	n.epoch,
 	n.last_heartbeat,
 	n.build
@@ -205,6 +230,7 @@ FROM doris.nodes n
 		) s
 		GROUP BY s.node_id
 	) c USING (node_id)
+	LEFT JOIN (SELECT target AS node_id, sum(hints)::bigint AS hints FROM doris.backlogs GROUP BY target) b USING (node_id)
 ORDER BY n.node_id;
 COMMENT ON VIEW doris_nodes IS 'the nodes of the doris cluster';
 
@@ -360,6 +386,81 @@ CREATE FUNCTION doris_drop_namespace(name text, server name DEFAULT NULL) RETURN
 AS 'MODULE_PATHNAME', 'doris_drop_namespace' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION doris_drop_namespace(text, name) IS 'drops a namespace with all its rows';
 
+CREATE FUNCTION doris_failover(node text, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_failover' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_failover(text, name) IS 'takes a node out, as if it had failed, until doris_recover()';
+
+CREATE FUNCTION doris_recover(node text, accept_loss boolean DEFAULT false, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_recover' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_recover(text, boolean, name) IS
+	'lets a node in that an operator took out; accept_loss: though it lacks what nobody else has';
+
+CREATE FUNCTION doris_begin_replace(old text, new text, server name DEFAULT NULL) RETURNS int
+AS 'MODULE_PATHNAME', 'doris_begin_replace' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_begin_replace(text, text, name) IS 'the part of doris_replace() that does not wait';
+
+CREATE FUNCTION doris_replace(old text, new text, wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	plan int;
+	plan_state text;
+	reason text;
+BEGIN
+	IF wait AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION 'doris_replace() can wait only in a transaction with isolation level READ COMMITTED'
+			USING ERRCODE = 'active_sql_transaction', HINT = 'Say wait => false, and look at doris_plans.';
+	END IF;
+	plan := @extschema@.doris_begin_replace(old, new, server);
+	WHILE wait LOOP
+		SELECT p.state, p.error INTO plan_state, reason FROM doris.plans p WHERE p.plan_id = plan;
+		IF NOT FOUND THEN
+			RAISE NOTICE 'plan % goes on; this database does not show it', plan
+				USING HINT = 'See doris_plans in the database that the admins use.';
+			EXIT;
+		END IF;
+		EXIT WHEN plan_state = 'done';
+		IF plan_state = 'cancelled' THEN
+			RAISE EXCEPTION 'plan % was cancelled: %', plan, coalesce(reason, 'by an operator')
+				USING ERRCODE = 'object_not_in_prerequisite_state';
+		END IF;
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+	RETURN plan;
+END
+$$;
+COMMENT ON FUNCTION doris_replace(text, text, boolean, name) IS
+	'has a spare take the place of a node for good; returns the plan''s number';
+
+CREATE FUNCTION doris_set(name text, value text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF value IS NULL THEN
+		RAISE EXCEPTION 'the value of a setting must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	CASE name
+		WHEN 'permanent_after' THEN
+			IF value::interval <= '0' THEN
+				RAISE EXCEPTION 'permanent_after must be longer than nothing' USING ERRCODE = 'invalid_parameter_value';
+			END IF;
+			UPDATE doris.cluster SET permanent_after = value::interval;
+		WHEN 'auto_replace' THEN
+			UPDATE doris.cluster SET auto_replace = value::boolean;
+		WHEN 'degraded_writes' THEN
+			UPDATE doris.cluster SET degraded_writes = value::boolean;
+		ELSE
+			RAISE EXCEPTION 'there is no setting "%"', coalesce(name, 'NULL')
+				USING ERRCODE = 'undefined_object',
+				HINT = 'Settings of the cluster are permanent_after, auto_replace and degraded_writes.';
+	END CASE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no doris cluster in this database yet'
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call doris_create_cluster() first.';
+	END IF;
+	PERFORM pg_notify('doris', 'setting');
+END
+$$;
+COMMENT ON FUNCTION doris_set(text, text) IS 'changes a setting of the cluster';
+
 CREATE FUNCTION doris_route(namespace text, VARIADIC key text[],
 	OUT vnode int, OUT group_id int, OUT owner text) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'doris_route' LANGUAGE C VOLATILE ROWS 2;
@@ -376,11 +477,21 @@ REVOKE ALL ON FUNCTION doris_create_cluster(int, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_add_node(text, text, text, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_create_namespace(text, text[], text[], text[], name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_drop_namespace(text, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_failover(text, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_recover(text, boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_begin_replace(text, text, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_replace(text, text, boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_set(text, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION doris_create_cluster(int, int) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_add_node(text, text, text, int) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_create_namespace(text, text[], text[], text[], name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_drop_namespace(text, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_failover(text, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_recover(text, boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_begin_replace(text, text, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_replace(text, text, boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_set(text, text) TO doris_admin;
 
 GRANT USAGE ON SCHEMA doris TO doris_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA doris TO doris_admin;

@@ -1,5 +1,5 @@
 /*
- * functions.c: doris_create_namespace, doris_drop_namespace and doris_route.
+ * functions.c: doris_create_namespace, doris_drop_namespace, doris_route, and what operators ask about nodes.
  */
 #include "doris_fdw.h"
 
@@ -201,6 +201,66 @@ Datum doris_drop_namespace(PG_FUNCTION_ARGS)
 	set_name(&def, required_text(fcinfo, 0, "the name of a namespace"));
 	change_namespace(server_argument(fcinfo, 1), NAMESPACE_DROP, &def);
 	PG_RETURN_VOID();
+}
+
+static void set_node(char out[DORIS_NAME_MAX], const char *name)
+{
+	if (name[0] == '\0' || strlcpy(out, name, DORIS_NAME_MAX) >= DORIS_NAME_MAX)
+		ereport(ERROR, errcode(ERRCODE_INVALID_NAME),
+				errmsg("invalid name of a node: \"%s\"", name),
+				errhint("See the view doris_nodes."));
+}
+
+static uint64_t operate(Oid serverid, const Operate *op)
+{
+	DorisClient *client = connection_get(serverid, GetUserId());
+	DorisError err = {0};
+	uint64_t plan;
+
+	if (doris_operate(client, op, &plan, &err) == DORIS_OK)
+		return plan;
+	/* Nothing that trying the transaction again would help with, as it does with rows. */
+	if (err.code == DORIS_CONFLICT)
+		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("%s", err.message),
+				err.hint[0] ? errhint("%s", err.hint) : 0);
+	doris_ereport(&err, NULL, (DorisBytes){0});
+}
+
+PG_FUNCTION_INFO_V1(doris_failover);
+
+/* doris_failover(node text, server name) */
+Datum doris_failover(PG_FUNCTION_ARGS)
+{
+	Operate op = {.verb = OPERATE_FAILOVER};
+
+	set_node(op.node, required_text(fcinfo, 0, "the name of a node"));
+	(void) operate(server_argument(fcinfo, 1), &op);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(doris_recover);
+
+/* doris_recover(node text, accept_loss boolean, server name) */
+Datum doris_recover(PG_FUNCTION_ARGS)
+{
+	Operate op = {.verb = OPERATE_RECOVER};
+
+	set_node(op.node, required_text(fcinfo, 0, "the name of a node"));
+	op.accept_loss = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	(void) operate(server_argument(fcinfo, 2), &op);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(doris_begin_replace);
+
+/* doris_begin_replace(old text, new text, server name): the number of the plan; doris_replace() waits for it */
+Datum doris_begin_replace(PG_FUNCTION_ARGS)
+{
+	Operate op = {.verb = OPERATE_REPLACE};
+
+	set_node(op.node, required_text(fcinfo, 0, "the name of the node to be replaced"));
+	set_node(op.by, required_text(fcinfo, 1, "the name of the node that takes its place"));
+	PG_RETURN_INT32((int32) operate(server_argument(fcinfo, 2), &op));
 }
 
 /* Encodes the routing columns, given as text, by the types that the namespace says. */
