@@ -173,6 +173,15 @@ static void run_topology(Lead *l, Job *job)
 		(void) admin_set_topology(a, topology_ref(t));
 		return;
 	}
+	if (l->stored != NULL && t->term < l->stored->term)
+	{
+		/* In one history terms grow with epochs: ours goes on from a database that had lost this one. */
+		snprintf(job->what, sizeof(job->what),
+				 "a topology of epoch %llu exists that was made before the newest one here, %llu",
+				 (unsigned long long) t->epoch, (unsigned long long) l->stored->epoch);
+		run_alarm(l, job);
+		return;
+	}
 	if (t->term > l->term)
 	{
 		/* Of a leader after us: serve it, and begin a term above its own. */

@@ -12,6 +12,12 @@
 /* The advisory lock that the leader's connection holds: "doris" in ASCII, then 1. */
 #define LEADER_LOCK "x'646f72697301'::pg_catalog.int8"
 
+/*
+ * Terms follow the time, so that one that is begun on an older copy of the database is above all that the lost part of it
+ * had: topologies of the two histories can be told apart by their terms (rule *publish*).
+ */
+#define NOW_MS "(extract(epoch FROM clock_timestamp()) * 1000)::int8"
+
 /* Column of the first row as text; "" for NULL. */
 static const char *field(const PGresult *r, int row, int column)
 {
@@ -197,14 +203,15 @@ DorisStatus schema_begin_term(Db *db, const AdminOptions *o, uint64_t floor, uin
 	params_int(&p, (int64_t) floor);
 	params_text(&p, o->name);
 	params_text(&p, o->listen);
-	status =
-		db_query(db,
-				 "INSERT INTO doris.leader AS l (term, name, address, since, seen) "
-				 "VALUES ($1::int8 + 1, $2, $3, clock_timestamp(), clock_timestamp()) "
-				 "ON CONFLICT (one) DO UPDATE SET term = greatest(l.term, $1::int8) + 1, "
-				 "name = $2, address = $3, since = clock_timestamp(), seen = clock_timestamp() "
-				 "RETURNING term",
-				 &p, false, &r, err);
+	status = db_query(
+		db,
+		"INSERT INTO doris.leader AS l (term, name, address, since, seen) "
+		"VALUES (greatest($1::int8 + 1, " NOW_MS "), $2, $3, clock_timestamp(), "
+		"clock_timestamp()) "
+		"ON CONFLICT (one) DO UPDATE SET term = greatest(l.term + 1, $1::int8 + 1, " NOW_MS "), "
+		"name = $2, address = $3, since = clock_timestamp(), seen = clock_timestamp() "
+		"RETURNING term",
+		&p, false, &r, err);
 	params_free(&p);
 	if (status != DORIS_OK)
 		return status;

@@ -422,5 +422,6 @@ void *serve_thread(void *arg)
 			listener_drop(a->listener, &r.in);
 	}
 	buf_free(&scratch);
+	listener_leave();
 	return NULL;
 }
