@@ -31,20 +31,30 @@ static const char usage_text[] =
 	"  --hint-budget MB  log nodes: what is kept for nodes that are down, at most (1024)\n"
 	"  --replay-rate MB  log nodes: what is sent to them per second when they are back, at most "
 	"(64)\n"
+	"  --recover-rate MB what is pulled per second to make copies complete, at most (0: no limit)\n"
 	"  --log-level L     error, warning, info or debug (info)\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status: 0 stopped cleanly, 1 failed, 2 wrong options.\n";
 
 static const struct option options[] = {
-	{"config", required_argument, NULL, 'c'},	 {"home", required_argument, NULL, 0},
-	{"name", required_argument, NULL, 0},		 {"listen", required_argument, NULL, 0},
-	{"admins", required_argument, NULL, 0},		 {"key-file", required_argument, NULL, 0},
-	{"cache", required_argument, NULL, 0},		 {"workers", required_argument, NULL, 0},
-	{"memory", required_argument, NULL, 0},		 {"reserve", required_argument, NULL, 0},
-	{"hint-budget", required_argument, NULL, 0}, {"replay-rate", required_argument, NULL, 0},
-	{"log-level", required_argument, NULL, 0},	 {"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'v'},		 {NULL, 0, NULL, 0},
+	{"config", required_argument, NULL, 'c'},
+	{"home", required_argument, NULL, 0},
+	{"name", required_argument, NULL, 0},
+	{"listen", required_argument, NULL, 0},
+	{"admins", required_argument, NULL, 0},
+	{"key-file", required_argument, NULL, 0},
+	{"cache", required_argument, NULL, 0},
+	{"workers", required_argument, NULL, 0},
+	{"memory", required_argument, NULL, 0},
+	{"reserve", required_argument, NULL, 0},
+	{"hint-budget", required_argument, NULL, 0},
+	{"replay-rate", required_argument, NULL, 0},
+	{"recover-rate", required_argument, NULL, 0},
+	{"log-level", required_argument, NULL, 0},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'v'},
+	{NULL, 0, NULL, 0},
 };
 
 static bool set_text(const char *name, const char *value, char *out, size_t size)
@@ -150,6 +160,13 @@ static bool set_option(const char *name, const char *value, Config *c)
 		if (!set_number(name, value, 0, 1 << 30, &v))
 			return false;
 		c->reserve_mb = (uint64_t) v;
+		return true;
+	}
+	if (strcmp(name, "recover-rate") == 0)
+	{
+		if (!set_number(name, value, 0, 1 << 20, &v))
+			return false;
+		c->recover_rate_mb = (uint64_t) v;
 		return true;
 	}
 	if (strcmp(name, "hint-budget") == 0)

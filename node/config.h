@@ -21,10 +21,11 @@ typedef struct Config
 	char key_file[CONFIG_PATH_MAX]; /* empty: plain, loopback only */
 	uint64_t cache_mb;
 	int workers;
-	int memory_minutes;		 /* how long outcomes are remembered */
-	uint64_t reserve_mb;	 /* free disk below which writes are refused */
-	uint64_t hint_budget_mb; /* log nodes: hints are refused beyond it */
-	uint64_t replay_rate_mb; /* log nodes: hints replayed per second, at most */
+	int memory_minutes;		  /* how long outcomes are remembered */
+	uint64_t reserve_mb;	  /* free disk below which writes are refused */
+	uint64_t hint_budget_mb;  /* log nodes: hints are refused beyond it */
+	uint64_t replay_rate_mb;  /* log nodes: hints replayed per second, at most */
+	uint64_t recover_rate_mb; /* pulled per second to make copies complete, at most; 0: no limit */
 	LogLevel log_level;
 } Config;
 

@@ -130,6 +130,8 @@ static DorisStatus handle_stage(Worker *w, const Envelope *e, DorisBytes body, D
 		reply_put_ok(&w->body);
 		stage_reply_encode(&w->body, &reply);
 		stage_reply_free(&reply);
+		for (uint32_t i = 0; i < m.nfinished; i++)
+			finish_note(w, m.finished[i]);
 	}
 	stage_request_free(&m);
 	return st;
@@ -216,6 +218,17 @@ static DorisStatus handle_digest(Worker *w, const Envelope *e, DorisBytes body, 
 	return st;
 }
 
+static DorisStatus handle_pull(Worker *w, const Envelope *e, DorisBytes body, DorisError *err)
+{
+	PullRequest m;
+	DorisStatus st = pull_request_decode(body, &m, err);
+
+	if (st != DORIS_OK)
+		return st;
+	reply_put_ok(&w->body);
+	return pull_execute(w, e->epoch, &m, &w->body, err);
+}
+
 static DorisStatus handle_hint(Worker *w, const Envelope *e, DorisBytes body, DorisError *err)
 {
 	HintRequest m;
@@ -259,6 +272,7 @@ static const Route routes[] = {
 	{MSG_OUTCOME, COUNT_OUTCOME, true, handle_outcome},
 	{MSG_APPLY, COUNT_APPLY, true, handle_apply},
 	{MSG_DIGEST, COUNT_DIGEST, false, handle_digest},
+	{MSG_PULL, COUNT_PULL, false, handle_pull},
 	{MSG_HINT, COUNT_HINT, true, handle_hint},
 	{MSG_REPLAY, COUNT_REPLAY, false, handle_replay}, /* locks by itself */
 	{MSG_PING, COUNT_PING, false, handle_ping},
@@ -378,6 +392,7 @@ bool dispatch_message(Worker *w, DorisBytes message, DorisBuf *reply)
 	back.request = e.request;
 	back.sender = atomic_load(&n->node_id);
 	back.epoch = atomic_load(&n->epoch);
+	back.deadline_ms = control_lease_ms(n); /* after what it tells was read */
 	body.data = w->body.data;
 	body.len = w->body.len;
 	st = envelope_write(&n->keys, &back, body, reply, &err);
@@ -399,5 +414,5 @@ bool dispatch_is_long(DorisBytes message)
 	(void) cursor_u32(&c);
 	(void) cursor_u16(&c);
 	type = cursor_u16(&c);
-	return !c.bad && (type == MSG_SCAN || type == MSG_DIGEST || type == MSG_REPLAY);
+	return !c.bad && (type == MSG_SCAN || type == MSG_DIGEST || type == MSG_REPLAY || type == MSG_PULL);
 }

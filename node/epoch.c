@@ -29,6 +29,19 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
+/* Is the node to own a complete copy of v that it has not yet: its own, or one that moves to it? */
+static bool is_to_recover(const Topology *t, uint32_t node, uint32_t v)
+{
+	for (uint32_t g = 1; g <= t->groups; g++)
+	{
+		const TopoCopy *c = topology_copy(t, g, v);
+
+		if (c->incoming == node || (c->owner == node && !c->complete))
+			return true;
+	}
+	return false;
+}
+
 DorisStatus placement_make(Topology *t, uint32_t node, Placement **out, DorisError *err)
 {
 	Placement *p = calloc(1, sizeof(*p));
@@ -47,6 +60,7 @@ DorisStatus placement_make(Topology *t, uint32_t node, Placement **out, DorisErr
 		return doris_error(err, DORIS_NO_MEMORY, "taking a topology: out of memory");
 	}
 	p->topo = topology_ref(t);
+	me = topology_node(t, node);
 	for (uint32_t v = 0; v < t->vnodes; v++)
 	{
 		p->changed[v] = topology_changed(t, v);
@@ -57,11 +71,12 @@ DorisStatus placement_make(Topology *t, uint32_t node, Placement **out, DorisErr
 		}
 		if (topology_is_judge(t, node, v))
 			p->place[v] |= PLACE_JUDGE;
+		else if (me != NULL && me->condition == NODE_UP && is_to_recover(t, node, v))
+			p->place[v] |= PLACE_RECOVER;
 	}
 	for (uint32_t i = 0; i < t->nnamespaces; i++)
 		p->namespaces[i] = &t->namespaces[i];
 	qsort(p->namespaces, t->nnamespaces, sizeof(*p->namespaces), by_id);
-	me = topology_node(t, node);
 	p->dead = me != NULL && me->condition == NODE_DEAD;
 	*out = p;
 	return DORIS_OK;
@@ -76,7 +91,8 @@ DorisStatus epoch_admit(const Node *n, uint64_t epoch, DorisError *err)
 		(void) doris_error(err, DORIS_UNAVAILABLE, "%s has no topology yet", node_name(n));
 		return doris_hint(err, "It waits for an admin to register it and to send one.");
 	}
-	if (!atomic_load(&n->serving))
+	/* rule start: an admin has compared what is here with what was acknowledged */
+	if (!p->named || !atomic_load(&n->serving))
 		return doris_error(err, DORIS_UNAVAILABLE, "%s is starting", node_name(n));
 	if (p->dead)
 	{
@@ -95,9 +111,21 @@ bool epoch_stale(const Node *n, uint64_t epoch, uint32_t vnode)
 	return vnode >= n->placement->topo->vnodes || epoch < n->placement->changed[vnode];
 }
 
+/* Also a copy that is being made complete judges, from a step on (rule complete). It serves no reads (I2). */
 bool epoch_judges(const Node *n, uint32_t vnode)
 {
-	return (n->placement->place[vnode] & PLACE_JUDGE) != 0;
+	return (n->placement->place[vnode] & PLACE_JUDGE) != 0 ||
+		   atomic_load(&n->recovery.state[vnode]) >= COPY_JUDGING;
+}
+
+bool epoch_is_named(Node *n)
+{
+	bool named;
+
+	(void) pthread_rwlock_rdlock(&n->epoch_lock);
+	named = n->placement != NULL && n->placement->named;
+	(void) pthread_rwlock_unlock(&n->epoch_lock);
+	return named;
 }
 
 DorisStatus epoch_check(const Node *n, uint64_t epoch, uint32_t vnode, uint8_t place,
@@ -220,6 +248,10 @@ static DorisStatus persist(Worker *w, const Placement *old, const Placement *p, 
 
 static void put_in_force(Node *n, Placement *p)
 {
+	const TopoNode *me = topology_node(p->topo, atomic_load(&n->node_id));
+
+	p->named = me != NULL && me->incarnation == n->incarnation;
+	recover_void(n, n->placement, p);
 	placement_free(n->placement);
 	n->placement = p;
 	atomic_store(&n->sync_interval, p->topo->sync_interval);

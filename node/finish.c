@@ -473,7 +473,12 @@ static DorisStatus outcome_locked(Worker *w, const OutcomeRequest *m, OutcomeRes
 	else if (clock_ms_of(m->txn.clock) < atomic_load(&n->horizon_ms))
 		*out = OUTCOME_HORIZON;
 	else if (!m->refuse)
+	{
 		*out = OUTCOME_NOT_HELD;
+		/* rule meet: an up copy that does not judge yet learns from being asked that it lacks something */
+		if ((n->placement->place[m->vnode] & PLACE_RECOVER) != 0)
+			recover_want(n, m->vnode);
+	}
 	else
 	{
 		st = disk_take_end(n, err);

@@ -1,8 +1,8 @@
 /*
  * greet.c: the greeter: says HELLO to the admins until one says welcome, and makes the node ready.
  *
- * A new home gets its node id and cluster that way. A home that has them, and a topology, serves what it has when
- * no admin answers within a second, and goes on greeting.
+ * A new home gets its node id and cluster that way. Requests are let in when the topology in force names this start:
+ * the leading admin enters it there after comparing what HELLO says with what it knows (rule start).
  */
 #include "node.h"
 
@@ -13,17 +13,21 @@
 #include "ask.h"
 
 #define GREET_PAUSE_MS 500
-#define ALONE_MS 1000 /* without an answer for so long: serve what is there */
+#define ALONE_MS 1000 /* without an answer for so long: the log says so */
 #define ANSWER_MS 1500
 
-static void sleep_ms(const Node *n, int ms)
+/* Until the next greeting, or until the topology names this start. */
+static void wait_named(Node *n)
 {
-	while (ms > 0 && !atomic_load(&n->stopping))
+	bool was_named = epoch_is_named(n);
+
+	for (int ms = 0; ms < GREET_PAUSE_MS && !atomic_load(&n->stopping); ms += 20)
 	{
-		struct timespec pause = {0, 50 * 1000000L};
+		struct timespec pause = {0, 20 * 1000000L};
 
 		(void) nanosleep(&pause, NULL);
-		ms -= 50;
+		if (!was_named && epoch_is_named(n))
+			break;
 	}
 }
 
@@ -81,6 +85,8 @@ static DorisStatus hello(Worker *w, const char *address, DorisError *err)
 	h.node = n->identity.node;
 	h.incarnation = n->incarnation;
 	h.epoch = atomic_load(&n->epoch);
+	h.mark = n->mark_found;
+	h.clean = n->was_clean;
 	(void) snprintf(h.build, sizeof(h.build), "%s", DORIS_BUILD);
 	buf_init(&request);
 	hello_encode(&request, &h);
@@ -106,8 +112,7 @@ static DorisStatus hello(Worker *w, const char *address, DorisError *err)
 
 typedef struct Greeting
 {
-	bool welcome;
-	bool answered;	   /* some admin answered in the last round */
+	bool told_welcome; /* the log has said so */
 	bool told_unknown; /* the log has said that no admin knows this node */
 	bool told_silent;  /* ... that no admin answers */
 	uint64_t began_ms;
@@ -118,18 +123,18 @@ static void greet_round(Worker *w, Greeting *g)
 	Node *n = w->node;
 	DorisError err = {0};
 
-	g->answered = false;
-	for (int i = 0; i < n->config.nadmins && !g->welcome && !atomic_load(&n->stopping); i++)
+	for (int i = 0; i < n->config.nadmins && !atomic_load(&n->stopping) && !epoch_is_named(n); i++)
 	{
 		const char *address = n->config.admins[i];
 
 		switch (hello(w, address, &err))
 		{
 			case DORIS_OK:
-				g->welcome = true;
-				g->answered = true;
-				log_line(LOG_INFO, "the admin at %s welcomes %s as node %u", address,
-						 n->identity.name, n->identity.node);
+				/* a standby may have said so: the others are asked too, one of them leads */
+				if (!g->told_welcome)
+					log_line(LOG_INFO, "the admin at %s welcomes %s as node %u", address,
+							 n->identity.name, n->identity.node);
+				g->told_welcome = true;
 				break;
 			case DORIS_DENIED:
 				log_line(LOG_ERROR, "the admin at %s refuses this node: %s%s%s", address,
@@ -137,7 +142,6 @@ static void greet_round(Worker *w, Greeting *g)
 				node_stop(n, 1);
 				return;
 			case DORIS_NOT_FOUND:
-				g->answered = true;
 				if (!g->told_unknown)
 					log_line(LOG_INFO, "the admin at %s does not know %s yet: %s; asking on",
 							 address, n->identity.name, err.message);
@@ -155,8 +159,18 @@ static void greet_round(Worker *w, Greeting *g)
 	}
 }
 
+static uint32_t targets(Node *n)
+{
+	uint32_t count;
+
+	(void) pthread_rwlock_rdlock(&n->epoch_lock);
+	count = n->placement->targets;
+	(void) pthread_rwlock_unlock(&n->epoch_lock);
+	return count;
+}
+
 /* Makes the tables, then lets requests in. */
-static void become_ready(Worker *w, const char *why)
+static void become_ready(Worker *w)
 {
 	Node *n = w->node;
 	DorisError err = {0};
@@ -172,9 +186,8 @@ static void become_ready(Worker *w, const char *why)
 	if (atomic_load(&n->stopping))
 		return;
 	atomic_store(&n->serving, true);
-	log_line(LOG_INFO, "ready: %s serves %u vnodes at %s, epoch %llu%s", n->identity.name,
-			 n->placement == NULL ? 0 : n->placement->targets, n->config.listen,
-			 (unsigned long long) atomic_load(&n->epoch), why);
+	log_line(LOG_INFO, "ready: %s serves %u vnodes at %s, epoch %llu", n->identity.name, targets(n),
+			 n->config.listen, (unsigned long long) atomic_load(&n->epoch));
 }
 
 static void *greet_main(void *arg)
@@ -190,21 +203,14 @@ static void *greet_main(void *arg)
 		node_stop(n, 1);
 		return NULL;
 	}
-	while (!atomic_load(&n->stopping))
+	while (!atomic_load(&n->stopping) && !atomic_load(&n->serving))
 	{
-		greet_round(&w, &g);
+		if (!epoch_is_named(n))
+			greet_round(&w, &g);
+		if (epoch_is_named(n))
+			become_ready(&w);
 		if (!atomic_load(&n->serving))
-		{
-			if (g.welcome)
-				become_ready(&w, "");
-			else if (n->identity.node != 0 && atomic_load(&n->epoch) > 0 &&
-					 clock_mono_ms() - g.began_ms >= ALONE_MS)
-				become_ready(&w, g.answered ? "; no admin knows it"
-											: "; no admin answers, going by what is kept");
-		}
-		if (g.welcome && atomic_load(&n->serving))
-			break;
-		sleep_ms(n, GREET_PAUSE_MS);
+			wait_named(n);
 	}
 	worker_free(&w);
 	return NULL;

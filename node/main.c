@@ -51,7 +51,9 @@ static int run(const sigset_t *signals)
 	pthread_t replayer;
 	bool greeting = false;
 	bool housekeeping = false;
+	pthread_t recoverer;
 	bool replaying = false;
+	bool recovering = false;
 	int signal_number = 0;
 	DorisError err = {0};
 	DorisStatus st = listener_open(node.config.listen, &node.listener, &err);
@@ -67,6 +69,11 @@ static int run(const sigset_t *signals)
 	{
 		st = replay_start(&node, &replayer, &err);
 		replaying = st == DORIS_OK;
+	}
+	if (st == DORIS_OK)
+	{
+		st = recover_start(&node, &recoverer, &err);
+		recovering = st == DORIS_OK;
 	}
 	if (st == DORIS_OK)
 	{
@@ -89,6 +96,8 @@ static int run(const sigset_t *signals)
 		(void) pthread_join(background, NULL);
 	if (replaying)
 		(void) pthread_join(replayer, NULL);
+	if (recovering)
+		(void) pthread_join(recoverer, NULL);
 	if (greeting)
 		(void) pthread_join(greeter, NULL);
 	listener_close(node.listener);

@@ -9,6 +9,7 @@
  */
 #include "node.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define WHAT_COMMITTED 1
@@ -160,6 +161,60 @@ DorisStatus memory_purge(Worker *w, uint64_t horizon_ms, uint32_t limit, DorisTx
 	return st;
 }
 
+/* ---- reading it in order ---- */
+
+struct MemoryScan
+{
+	Worker *w;
+	StoreScan *scan;
+};
+
+DorisStatus memory_scan(Worker *w, DorisTxnId from, MemoryScan **out, DorisError *err)
+{
+	MemoryScan *sc = malloc(sizeof(*sc));
+	DorisBytes none = {NULL, 0};
+	uint8_t key[NUMBERED_SIZE];
+	DorisStatus st;
+
+	*out = NULL;
+	if (sc == NULL)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory", node_name(w->node));
+	sc->w = w;
+	st = w->node->driver->scan(w->ss, STORE_TABLE_MEMORY, txn_key(from, 0, key), none, &sc->scan,
+							   err);
+	if (st != DORIS_OK)
+	{
+		free(sc);
+		return st;
+	}
+	*out = sc;
+	return DORIS_OK;
+}
+
+DorisStatus memory_next(MemoryScan *sc, DorisTxnId *txn, bool *committed, DorisError *err)
+{
+	DorisBytes key;
+	DorisBytes value;
+	DorisStatus st = sc->w->node->driver->next(sc->scan, &key, &value, err);
+
+	if (st != DORIS_OK)
+		return st;
+	if (key.len != NUMBERED_SIZE || value.len == 0)
+		return doris_error(err, DORIS_IO, "%s: an entry of the memory of outcomes is damaged",
+						   node_name(sc->w->node));
+	*txn = txnid_from_key(key.data);
+	*committed = value.data[0] == WHAT_COMMITTED;
+	return DORIS_OK;
+}
+
+void memory_scan_close(MemoryScan *sc)
+{
+	if (sc == NULL)
+		return;
+	sc->w->node->driver->scan_close(sc->scan);
+	free(sc);
+}
+
 /* ---- the index of staged writes ---- */
 
 DorisStatus index_get(Worker *w, DorisTxnId txn, uint32_t number, DorisBytes *out, DorisError *err)
@@ -181,6 +236,38 @@ DorisStatus index_del(Worker *w, DorisTxnId txn, uint32_t number, DorisError *er
 	uint8_t key[NUMBERED_SIZE];
 
 	return w->node->driver->del(w->ss, STORE_TABLE_STAGED, txn_key(txn, number, key), err);
+}
+
+DorisStatus index_add(Worker *w, TxnSlot *slot, DorisTxnId txn, TxnMode mode, DorisBytes rows,
+					  bool *is_new, DorisError *err)
+{
+	uint32_t number = 0;
+	DorisBytes entry;
+	DorisBytes whole;
+	DorisStatus st;
+
+	slot->entries = 0; /* what it knew of this or another transaction is not true any more */
+	buf_reset(&w->index);
+	while ((st = index_get(w, txn, number, &entry, err)) == DORIS_OK)
+	{
+		/* of one vnode: one message, so always entry 0 (STAGE writes it whole) */
+		if (mode == TXN_SINGLE)
+		{
+			buf_put_raw(&w->index, entry.data, entry.len);
+			break;
+		}
+		number++;
+	}
+	if (st != DORIS_OK && st != DORIS_NOT_FOUND)
+		return st;
+	*is_new = number == 0 && st == DORIS_NOT_FOUND;
+	buf_put_raw(&w->index, rows.data, rows.len);
+	if (w->index.failed)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory for a list of staged rows",
+						   node_name(w->node));
+	whole.data = w->index.data;
+	whole.len = w->index.len;
+	return index_put(w, txn, number, whole, err);
 }
 
 DorisStatus index_gather(Worker *w, DorisTxnId txn, DorisBuf *out, uint32_t *n, DorisError *err)

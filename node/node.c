@@ -152,6 +152,18 @@ static DorisStatus load_identity(Worker *w, DorisError *err)
 	return st;
 }
 
+/* Was the last stop clean? True only once: before anything is written, that it was is taken away. */
+static DorisStatus load_clean(Worker *w, DorisError *err)
+{
+	uint64_t clean;
+	DorisStatus st = meta_get_u64(w, "clean", &clean, err);
+
+	w->node->was_clean = st == DORIS_OK;
+	if (st == DORIS_OK)
+		st = meta_del(w, "clean", err);
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
 static DorisStatus load_state(Worker *w, DorisError *err)
 {
 	static const StoreTable own[] = {STORE_TABLE_META, STORE_TABLE_STAGED, STORE_TABLE_MEMORY,
@@ -173,7 +185,12 @@ static DorisStatus load_state(Worker *w, DorisError *err)
 	atomic_store(&n->ceiling, ceiling);
 	clock_init(&n->clock, ceiling);
 	st = meta_get_u64(w, "term", &n->term, err);
-	if (st != DORIS_OK && st != DORIS_NOT_FOUND)
+	if (st == DORIS_OK || st == DORIS_NOT_FOUND)
+		st = meta_get_u64(w, "mark", &n->mark, err);
+	n->mark_found = n->mark;
+	if (st == DORIS_OK || st == DORIS_NOT_FOUND)
+		st = load_clean(w, err);
+	if (st != DORIS_OK)
 		return st;
 	st = tables_load(w, err);
 	if (st == DORIS_OK)
@@ -210,8 +227,13 @@ DorisStatus node_open(Node *n, const Config *config, const StoreDriver *driver, 
 	n->kept = calloc(DORIS_MAX_VNODES, sizeof(*n->kept));
 	if (n->lapsed == NULL || n->kept == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
-	randombytes_buf(&n->incarnation, sizeof(n->incarnation));
-	st = keys_load(config->key_file, &n->keys, err);
+	do
+	{
+		randombytes_buf(&n->incarnation, sizeof(n->incarnation));
+	} while (n->incarnation == 0); /* in a topology: none seen yet */
+	st = recover_open(n, err);
+	if (st == DORIS_OK)
+		st = keys_load(config->key_file, &n->keys, err);
 	if (st == DORIS_OK && driver == &store_wiredtiger)
 		st = lock_home(n, err);
 	if (st == DORIS_OK)
@@ -241,6 +263,8 @@ void node_close(Node *n, bool clean)
 			DorisStatus st = counters_save(&w, &err);
 
 			if (st == DORIS_OK)
+				st = meta_put_u64(&w, "clean", 1, &err);
+			if (st == DORIS_OK)
 				st = commit_flush_all(&w, &err);
 			if (st != DORIS_OK)
 				log_line(LOG_WARNING, "saving the counters: %s", err.message);
@@ -253,6 +277,7 @@ void node_close(Node *n, bool clean)
 	n->placement = NULL;
 	counters_free(n);
 	hints_close(n);
+	recover_close(n);
 	keys_wipe(&n->keys);
 	free(n->lapsed);
 	n->lapsed = NULL;

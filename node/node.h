@@ -52,6 +52,7 @@ typedef enum NodeCounter
 	COUNT_DIGEST,
 	COUNT_HINT,
 	COUNT_REPLAY,
+	COUNT_PULL,
 	COUNT_OTHER,		/* types a node does not know */
 	COUNT_BAD,			/* bytes that are no message of ours, or not sealed with our key */
 	COUNT_CLOCK,		/* sealed, but stamped outside the window */
@@ -81,6 +82,9 @@ typedef enum NodeCounter
 	COUNT_REHELD_APPLIED,
 	COUNT_REHELD_OBSOLETE,
 	COUNT_REHELD_POISON,
+	COUNT_PULLED,	 /* records taken over from another copy */
+	COUNT_SETTLED,	 /* staged writes settled with another copy */
+	COUNT_READY,	 /* copies made ready to be published as complete */
 	COUNT_LAST
 } NodeCounter;
 
@@ -89,6 +93,8 @@ typedef struct Hints Hints; /* hints.c */
 /* ---- the topology, unpacked for this node; replaced under the epoch lock ---- */
 #define PLACE_TARGET 1 /* the node takes writes of the vnode */
 #define PLACE_JUDGE 2  /* it owns a complete copy: reads and judges */
+#define PLACE_RECOVER \
+	4 /* the node is up and its copy is to be made complete: see recover.c (I2) */
 
 typedef struct Placement
 {
@@ -98,7 +104,31 @@ typedef struct Placement
 	const NsDef **namespaces; /* by id, rising */
 	uint32_t targets;		  /* vnodes with PLACE_TARGET */
 	bool dead;				  /* the topology calls this node dead: it refuses everything */
+	bool named; /* it names this start: an admin has matched it (rule start) */
 } Placement;
+
+/* ---- copies that are being made complete (recover.c), by vnode ---- */
+typedef enum CopyState
+{
+	COPY_NONE = 0, /* nothing done yet for changed(v), or nothing to do */
+	COPY_PASSING,  /* what the source had committed is being taken over, or has been */
+	COPY_JUDGING,  /* it judges; what is staged is being settled with the source */
+	COPY_READY	   /* may be published as complete */
+} CopyState;
+
+typedef struct Recovery
+{
+	_Atomic uint8_t *state;	 /* CopyState; back to COPY_NONE only under the epoch lock for writing */
+	_Atomic uint8_t *wanted; /* somebody met a staged write that this copy lacks */
+	_Atomic uint32_t nwanted;
+	_Atomic uint32_t open;		/* copies not ready yet */
+	_Atomic uint64_t bytes;		/* pulled since the recovery began */
+	_Atomic uint64_t expected;	/* in all; an estimate */
+	_Atomic uint32_t next_ready; /* where the next report's list begins */
+	pthread_mutex_t lock;		/* guards woken */
+	pthread_cond_t wake;
+	bool woken;
+} Recovery;
 
 /* ---- rows and bytes of one namespace on this node ---- */
 typedef struct NsCount
@@ -193,7 +223,7 @@ typedef struct Node
 	Identity identity;
 	_Atomic uint32_t node_id; /* of identity, to be read without the lock */
 	uint64_t incarnation;	  /* random for each start */
-	atomic_bool serving;	  /* greeted, or decided to serve what it has */
+	atomic_bool serving;	  /* its start was matched and its tables are there */
 
 	pthread_rwlock_t epoch_lock; /* guards placement; writers first */
 	Placement *placement;		 /* NULL: no topology yet */
@@ -227,7 +257,16 @@ typedef struct Node
 	_Atomic(NsCount *) ns_counts[NODE_NS_BUCKETS];
 	pthread_mutex_t ns_lock; /* adding to ns_counts */
 	_Atomic int64_t staged;	 /* transactions in STAGED */
-	bool recount;			 /* the last stop was not clean */
+	bool recount;			 /* the counters were not saved at the last stop */
+	bool was_clean;			 /* the last stop was clean */
+
+	/* rules start, lease; guarded by term_lock */
+	uint64_t mark;				  /* durable; only grows */
+	uint64_t mark_found;		  /* on disk at this start */
+	uint64_t marked;			  /* n->commits when it was raised last */
+	_Atomic uint64_t lease_until; /* monotonic ms; to be read without the lock */
+
+	Recovery recovery;
 
 	_Atomic uint64_t disk_free;
 	atomic_bool disk_full;	  /* below the reserve: new writes are refused */
@@ -272,14 +311,14 @@ typedef struct Worker
 	KeptDelta *kept; /* in order of the changes; owned */
 	int nkept;
 	int kept_cap;
-	RowWas was;		 /* the record that rows_load found last */
+	RowWas was; /* the record that rows_load found last */
 	DorisBuf key;	 /* a store key */
 	DorisBuf record; /* an encoded record */
 	DorisBuf index;	 /* an entry of STAGED */
 	DorisBuf projected[2];
-	DorisBuf scratch; /* an opened message */
-	DorisBuf body;	  /* a reply before it is enveloped */
-	DorisBuf out;	  /* a whole reply */
+	DorisBuf scratch;				 /* an opened message */
+	DorisBuf body;					 /* a reply before it is enveloped */
+	DorisBuf out;					 /* a whole reply */
 	/* Rule finish: what STAGEs have told to be committed, ended when nothing else is to be done. */
 	DorisTxnId *later;
 	uint32_t nlater;
@@ -336,6 +375,8 @@ extern DORIS_MUST_CHECK DorisStatus epoch_check(const Node *n, uint64_t epoch, u
 												uint8_t place, DorisError *err);
 extern bool epoch_stale(const Node *n, uint64_t epoch, uint32_t vnode);
 extern bool epoch_judges(const Node *n, uint32_t vnode);
+/* Does the topology in force name this start (rule start)? Takes the epoch lock for reading. */
+extern bool epoch_is_named(Node *n);
 extern DORIS_MUST_CHECK DorisStatus epoch_namespace(const Node *n, uint32_t ns, const NsDef **out,
 													DorisError *err);
 /*
@@ -442,12 +483,29 @@ extern DORIS_MUST_CHECK DorisStatus memory_put_refused(Worker *w, DorisTxnId txn
 /* Forgets outcomes older than the horizon, at most `limit`; *done: none is left. from: where to go on (state). */
 extern DORIS_MUST_CHECK DorisStatus memory_purge(Worker *w, uint64_t horizon_ms, uint32_t limit,
 												 DorisTxnId *from, bool *done, DorisError *err);
+/*
+ * Transactions whose outcome is remembered, in the order of their ids, from one on; within the caller's transaction. A
+ * transaction may come more than once. NOT_FOUND: no more. At most one scan at a time.
+ */
+typedef struct MemoryScan MemoryScan;
+extern DORIS_MUST_CHECK DorisStatus memory_scan(Worker *w, DorisTxnId from, MemoryScan **out,
+												DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus memory_next(MemoryScan *sc, DorisTxnId *txn, bool *committed,
+												DorisError *err);
+extern void memory_scan_close(MemoryScan *sc);
 /* STAGED: entry `number` (0, 1, ...) of a transaction: a run of (u32 vnode, bytes store key). NOT_FOUND: no more. */
 extern DORIS_MUST_CHECK DorisStatus index_get(Worker *w, DorisTxnId txn, uint32_t number,
 											  DorisBytes *out, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus index_put(Worker *w, DorisTxnId txn, uint32_t number,
 											  DorisBytes entry, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus index_del(Worker *w, DorisTxnId txn, uint32_t number,
+											  DorisError *err);
+/*
+ * Adds rows (a run of u32 vnode, bytes store key) of a transaction to its entries, within the caller's transaction and
+ * under the transaction's lock. *is_new: it had none.
+ */
+extern DORIS_MUST_CHECK DorisStatus index_add(Worker *w, TxnSlot *slot, DorisTxnId txn,
+											  TxnMode mode, DorisBytes rows, bool *is_new,
 											  DorisError *err);
 /* Appends all entries of the transaction to out; *n: how many. */
 extern DORIS_MUST_CHECK DorisStatus index_gather(Worker *w, DorisTxnId txn, DorisBuf *out,
@@ -496,9 +554,27 @@ extern DORIS_MUST_CHECK DorisStatus disk_take(Node *n, uint64_t bytes, DorisErro
 /* May what is staged be ended? There is room kept for that. */
 extern DORIS_MUST_CHECK DorisStatus disk_take_end(Node *n, DorisError *err);
 
+/* ---- recover.c: making this node's incomplete copies complete; what others see of it ---- */
+extern DORIS_MUST_CHECK DorisStatus recover_open(Node *n, DorisError *err);
+extern void recover_close(Node *n);
+extern DORIS_MUST_CHECK DorisStatus recover_start(Node *n, pthread_t *thread, DorisError *err);
+/* A placement is about to be put in force; with the epoch lock held for writing. old: NULL at start. */
+extern void recover_void(Node *n, const Placement *old, const Placement *p);
+/* Somebody looked here for a staged write of the vnode that this incomplete copy does not hold (rule meet). */
+extern void recover_want(Node *n, uint32_t vnode);
+/* Fills what a report tells of it; ready: malloced. */
+extern void recover_report(Node *n, NodeReport *out);
+
+/* ---- pull.c: PULL, at a complete copy ---- */
+extern DORIS_MUST_CHECK DorisStatus pull_execute(Worker *w, uint64_t epoch, const PullRequest *m,
+												 DorisBuf *reply, DorisError *err);
+
 /* ---- control.c: what admins ask ---- */
+/* The report is freed by the caller: node_report_free. */
 extern DORIS_MUST_CHECK DorisStatus control_heartbeat(Worker *w, const Heartbeat *m,
 													  NodeReport *out, DorisError *err);
+/* How long the node may still serve reads without a mark (rule lease); 0: not. */
+extern uint32_t control_lease_ms(const Node *n);
 
 /* ---- dispatch.c, serve.c ---- */
 /* Executes one message and writes the whole reply into `reply`. False: drop it without a reply. */

@@ -24,6 +24,7 @@ static const char *const counter_names[COUNT_LAST] = {
 	[COUNT_DIGEST] = "requests_digest",
 	[COUNT_HINT] = "requests_hint",
 	[COUNT_REPLAY] = "requests_replay",
+	[COUNT_PULL] = "requests_pull",
 	[COUNT_OTHER] = "requests_other",
 	[COUNT_BAD] = "bad_messages",
 	[COUNT_CLOCK] = "refused_clock",
@@ -51,6 +52,9 @@ static const char *const counter_names[COUNT_LAST] = {
 	[COUNT_REHELD_APPLIED] = "reheld_applied",
 	[COUNT_REHELD_OBSOLETE] = "reheld_obsolete",
 	[COUNT_REHELD_POISON] = "reheld_poison",
+	[COUNT_PULLED] = "records_pulled",
+	[COUNT_SETTLED] = "staged_settled",
+	[COUNT_READY] = "copies_ready",
 };
 
 /* Names of namespaces' counters that can be told at once (I6). */
@@ -136,6 +140,9 @@ void stats_execute(Node *n, DorisBuf *reply)
 	add(&r, "commits", atomic_load(&n->commits));
 	add(&r, "disk_free", atomic_load(&n->disk_free));
 	add(&r, "disk_full", atomic_load(&n->disk_full) ? 1 : 0);
+	add(&r, "recovering", atomic_load(&n->recovery.open));
+	add(&r, "recovered_bytes", atomic_load(&n->recovery.bytes));
+	add(&r, "lease_ms", control_lease_ms(n));
 	add(&r, "horizon_ms", atomic_load(&n->horizon_ms));
 	for (int b = 0; b < NODE_NS_BUCKETS; b++)
 	{

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -63,6 +64,49 @@ static void nap(int ms)
 }
 
 /* ---- the admin ---- */
+
+/* What the admin's process and the test's both know; written by one of them at a time. */
+struct RigShared
+{
+	uint64_t epoch; /* the newest */
+	uint8_t hash[DORIS_HASH_SIZE];
+	uint64_t incarnations[RIG_MAX_NODES];
+};
+
+static void share(Rig *r)
+{
+	r->shared->epoch = r->topo->epoch;
+	memcpy(r->shared->hash, r->topo->hash, DORIS_HASH_SIZE);
+}
+
+/* What the admin's process has entered since, into the test's topology. */
+static void refresh(Rig *r)
+{
+	r->topo->epoch = r->shared->epoch;
+	memcpy(r->topo->hash, r->shared->hash, DORIS_HASH_SIZE);
+	for (int i = 0; i < r->nodes; i++)
+		r->topo->nodes[i].incarnation = r->shared->incarnations[i];
+}
+
+/* r->topo as the next epoch, with the starts that are known. */
+static void next_epoch(Rig *r)
+{
+	DorisError err;
+	Topology *next;
+
+	refresh(r);
+	next = topology_clone(r->topo);
+	if (next == NULL)
+		die("publish", "out of memory");
+	memcpy(next->previous, r->topo->hash, DORIS_HASH_SIZE);
+	next->epoch = r->topo->epoch + 1;
+	if (topology_seal(next, NULL, &err) != DORIS_OK)
+		die("publish", err.message);
+	topology_unref(r->topo);
+	r->topo = next;
+	share(r);
+}
+
 static DorisBytes bytes_of(const DorisBuf *b)
 {
 	return (DorisBytes){b->data, b->len};
@@ -73,7 +117,7 @@ static void admin_hello(Rig *r, DorisBytes body, DorisBuf *out)
 	Hello h;
 	DorisError err;
 	const TopoNode *n;
-	Welcome w = {.topology = {r->topo->encoded, r->topo->encoded_len}};
+	Welcome w = {0};
 
 	if (hello_decode(body, &h, &err) != DORIS_OK)
 	{
@@ -87,8 +131,15 @@ static void admin_hello(Rig *r, DorisBytes body, DorisBuf *out)
 		reply_put_error(out, &err);
 		return;
 	}
-	memcpy(w.cluster, r->topo->cluster, DORIS_UUID_SIZE);
 	w.node = n->id;
+	/* rule start: every start is let in */
+	if (r->shared->incarnations[w.node - 1] != h.incarnation)
+	{
+		r->shared->incarnations[w.node - 1] = h.incarnation;
+		next_epoch(r);
+	}
+	memcpy(w.cluster, r->topo->cluster, DORIS_UUID_SIZE);
+	w.topology = (DorisBytes){r->topo->encoded, r->topo->encoded_len};
 	reply_put_ok(out);
 	welcome_encode(out, &w);
 }
@@ -308,22 +359,13 @@ static void first_topology(Rig *r, uint32_t vnodes)
 	if (topology_seal(t, NULL, &err) != DORIS_OK)
 		die("topology", err.message);
 	r->topo = t;
+	share(r);
 }
 
 void rig_publish(Rig *r, bool push)
 {
-	DorisError err;
-	Topology *next = topology_clone(r->topo);
-
-	if (next == NULL)
-		die("publish", "out of memory");
-	memcpy(next->previous, r->topo->hash, DORIS_HASH_SIZE);
-	next->epoch = r->topo->epoch + 1;
-	if (topology_seal(next, NULL, &err) != DORIS_OK)
-		die("publish", err.message);
-	topology_unref(r->topo);
-	r->topo = next;
 	admin_stop(r);
+	next_epoch(r);
 	admin_start(r, push);
 }
 
@@ -397,7 +439,7 @@ static void node_await(Rig *r, int i)
 	uint64_t until = clock_mono_ms() + READY_MS;
 
 	snprintf(log, sizeof(log), "%s/%s.%d.log", r->dir, r->topo->nodes[i].name, r->starts[i]);
-	while (!log_says_ready(log))
+	for (; !log_says_ready(log); nap(10))
 	{
 		int status;
 
@@ -409,8 +451,8 @@ static void node_await(Rig *r, int i)
 		}
 		if (clock_mono_ms() > until)
 			die("a node did not become ready; see", log);
-		nap(10);
 	}
+	refresh(r);
 }
 
 void rig_start(Rig *r, int node)
@@ -464,6 +506,10 @@ Rig *rig_up(int groups, int nodes_per_group, uint32_t vnodes)
 
 	if (r == NULL)
 		die("rig", "out of memory");
+	r->shared =
+		mmap(NULL, sizeof(*r->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (r->shared == MAP_FAILED)
+		die("rig", strerror(errno));
 	find_program(r);
 	r->groups = groups;
 	r->nodes = groups * nodes_per_group;
@@ -513,6 +559,7 @@ void rig_down(Rig *r)
 	if (getenv("DORIS_RIG_KEEP") == NULL)
 		(void) nftw(r->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	topology_unref(r->topo);
+	(void) munmap(r->shared, sizeof(*r->shared));
 	free(r);
 }
 

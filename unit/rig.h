@@ -1,8 +1,8 @@
 /*
  * rig.h: a small cluster of real doris_node processes for tests, without PostgreSQL.
  *
- * The rig plays the admin: a process of its own answers HELLO, hands out the topology, and
- * gives the verdict on reports that the test sets. The test process itself must not open channels (nanomsg does not survive
+ * The rig plays the admin: a process of its own answers HELLO and enters the start in the next epoch, hands out the topology,
+ * and gives the verdict on reports that the test sets. The test process itself must not open channels (nanomsg does not survive
  * a fork): everything a client does happens in children, see rig_child.
  */
 #ifndef DORIS_RIG_H
@@ -27,7 +27,8 @@ typedef struct Rig
 	int starts[RIG_MAX_NODES];
 	pid_t admin;
 	int admin_port;
-	Topology *topo;		  /* the newest published */
+	Topology *topo; /* the newest published */
+	struct RigShared *shared;
 	int verdict;		  /* ReportVerdict given to reports; set before rig_publish */
 	char hosts[512];	  /* admin and nodes */
 	char node_hosts[512]; /* nodes only */

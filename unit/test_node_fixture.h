@@ -158,6 +158,7 @@ static inline void fixture_open_on(Fixture *f, const StoreDriver *driver, const 
 	{
 		Topology *t = fixture_topology();
 
+		t->nodes[0].incarnation = f->node->incarnation;
 		f->node->identity.node = 1;
 		memcpy(f->node->identity.cluster, t->cluster, DORIS_UUID_SIZE);
 		atomic_store(&f->node->node_id, 1);
@@ -166,7 +167,12 @@ static inline void fixture_open_on(Fixture *f, const StoreDriver *driver, const 
 		topology_unref(t);
 	}
 	else
+	{
+		/* as if this start had been matched in the epoch of the last one (rule start) */
 		f->topo = topology_ref(f->node->placement->topo);
+		f->node->incarnation = f->topo->nodes[0].incarnation;
+		f->node->placement->named = true;
+	}
 	atomic_store(&f->node->serving, true);
 }
 
@@ -216,7 +222,12 @@ static inline StageRow stage_row_of(uint32_t vnode, const char *key, WriteKind k
 static inline int stage(Fixture *f, uint64_t epoch, DorisTxnId txn, DorisVersion version,
 						TxnMode mode, StageRow *rows, uint32_t n, StageConflict *first)
 {
-	StageRequest m = {txn, version, mode, 0, clock_wall_ms() + 1000, n, rows};
+	StageRequest m = {.txn = txn,
+					  .version = version,
+					  .mode = mode,
+					  .expires_ms = clock_wall_ms() + 1000,
+					  .nrows = n,
+					  .rows = rows};
 	StageReply reply;
 	int why;
 	DorisStatus st;

@@ -640,7 +640,12 @@ static void test_mutated_messages(void **state)
 	uint64_t c = stamp_now(f);
 	StageRow rows[2];
 	uint32_t vnodes[] = {0, 1, 2};
-	StageRequest stage_request = {txn_of(c, 1), version_of(c), TXN_DECISION, 1, 0, 2, rows};
+	StageRequest stage_request = {.txn = txn_of(c, 1),
+								  .version = version_of(c),
+								  .mode = TXN_DECISION,
+								  .decision_vnode = 1,
+								  .nrows = 2,
+								  .rows = rows};
 	ScanRequest scan = {.ns = NS, .nvnodes = 3, .vnodes = vnodes, .all_columns = true};
 	FinishItem item = {txn_of(c, 1), false, 3, vnodes};
 	FinishRequest finish_request = {1, &item};

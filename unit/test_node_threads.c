@@ -90,8 +90,12 @@ static void *updater(void *arg)
 	{
 		uint64_t clock = clock_next(&fix.node->clock);
 		StageRow rows[2];
-		StageRequest m = {
-			txn_of(clock, nonce), {clock, nonce}, TXN_DECISION, 0, clock_wall_ms() + 1000, 2, rows};
+		StageRequest m = {.txn = txn_of(clock, nonce),
+						  .version = {clock, nonce},
+						  .mode = TXN_DECISION,
+						  .expires_ms = clock_wall_ms() + 1000,
+						  .nrows = 2,
+						  .rows = rows};
 		StageReply staged;
 		DorisCursor c;
 		char key[32];

@@ -567,7 +567,7 @@ extern void replay_request_free(ReplayRequest *m);
 /* ---- pulling a copy (rule complete) ---- */
 typedef enum PullWhat
 {
-	PULL_DIGEST = 1,  /* the vnode's kept digest and number of records */
+	PULL_DIGEST = 1,  /* kept sums of the vnode; low: more vnodes (u32 each), answered in order */
 	PULL_RANGES = 2,  /* the same for runs of records, so that equal ones need not be pulled */
 	PULL_RECORDS = 3, /* records as stored: committed value or tombstone, and staged writes */
 	PULL_STAGED = 4,  /* only records that have a staged write */
@@ -587,7 +587,7 @@ extern DORIS_MUST_CHECK DorisStatus pull_request_decode(DorisBytes body, PullReq
 														DorisError *err);
 /*
  * Replies after the status.
- * DIGEST: u64 digest, u64 records.
+ * DIGEST: u32 n (at least 1; fewer than asked when it takes long), each: u64 digest, u64 records, u64 staged writes.
  * RANGES: u32 n (set later), each: bytes last key (inclusive), u64 digest, varint records; then u8 done, bytes next key.
  * RECORDS, STAGED: u32 n, each: bytes store key, bytes record; then u8 done, bytes next key.
  * MEMORY: u32 n, each: transaction id (16); then u8 done, bytes next id.

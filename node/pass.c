@@ -1,0 +1,314 @@
+/*
+ * pass.c: the pass: taking over what a complete copy has committed (rule complete, I2).
+ *
+ * Order matters. First the staged writes of the source: a transaction of an earlier epoch may be staged there and missing here, and its
+ * FINISH may come between two looks at the source; held here, it is settled later. Then the sums: equal ones end it.
+ * Else the sums of runs are compared and only records of runs that differ are pulled. The source's memory comes after the last pass: a
+ * transaction that was staged when its row was looked at is held here, one that was committed then is remembered there
+ * by now.
+ */
+#include "recover.h"
+
+#include <string.h>
+
+#define PAGE_BYTES (2u << 20)
+#define RANGES_BYTES (256u << 10)
+
+static DorisBytes view_of(const DorisBuf *b)
+{
+	DorisBytes v = {b->data, b->len};
+
+	return v;
+}
+
+/* Pulls and merges RECORDS or STAGED of a range; the next page is on its way while one is merged. */
+static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat what, DorisBytes low,
+							  DorisBytes high, DorisError *err)
+{
+	PullRequest m = {
+		.what = what, .vnode = t->vnode, .low = low, .high = high, .max_bytes = PAGE_BYTES};
+	DorisBuf lows[2];
+	int turn = 0;
+	Merge merge;
+	bool done = false;
+	DorisStatus st = source_ask_page(s, &m, err);
+
+	merge_init(&merge, &r->w, t->vnode, t->changed);
+	buf_init(&lows[0]);
+	buf_init(&lows[1]);
+	while (st == DORIS_OK && !done)
+	{
+		SourcePage page;
+
+		st = source_page(s, &m, &page, err);
+		if (st != DORIS_OK)
+			break;
+		done = page.done;
+		if (!done)
+		{
+			DorisBuf *next = &lows[turn];
+
+			turn ^= 1;
+			buf_reset(next);
+			buf_put_raw(next, page.next.data, page.next.len);
+			if (next->failed)
+				st = doris_error(err, DORIS_NO_MEMORY, "pulling: out of memory");
+			m.low = view_of(next);
+			if (st == DORIS_OK)
+				st = source_ask_page(s, &m, err);
+		}
+		if (st == DORIS_OK)
+			st = merge_page(&merge, page.items, page.n, err);
+		if (st == DORIS_OK)
+			st = merge_finish(&merge, err);
+		/* of a row that is full something has to go before more is taken */
+		if (st == DORIS_OK && merge.rivals.n > 0)
+			st = agree_want(r, s, t->vnode, t->changed, false, err);
+		merge.rivals.n = 0;
+		if (st == DORIS_OK)
+			st = recover_between(r, page.bytes, err);
+	}
+	node_count(r->w.node, COUNT_PULLED, merge.records);
+	merge_free(&merge);
+	buf_free(&lows[0]);
+	buf_free(&lows[1]);
+	return st;
+}
+
+/* ---- comparing runs ---- */
+
+typedef struct Compare
+{
+	Recoverer *r;
+	const Todo *t;
+	StoreScan *scan;
+	DorisBytes key; /* where this node's scan stands */
+	DorisBytes value;
+	bool more;
+	bool started;
+} Compare;
+
+static DorisStatus compare_next(Compare *c, DorisError *err)
+{
+	DorisStatus st = c->r->w.node->driver->next(c->scan, &c->key, &c->value, err);
+
+	c->started = true;
+	c->more = st == DORIS_OK;
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
+/* The sums of this node's records up to `last`. */
+static DorisStatus sum_upto(Compare *c, DorisBytes last, KeptSum *sum, DorisError *err)
+{
+	Worker *w = &c->r->w;
+	DorisStatus st = c->started ? DORIS_OK : compare_next(c, err);
+
+	memset(sum, 0, sizeof(*sum));
+	while (st == DORIS_OK && c->more && bytes_compare(c->key, last) <= 0)
+	{
+		if (!record_decode(c->value, &w->row))
+			return doris_error(err, DORIS_IO, "%s: a record of vnode %u is damaged",
+							   node_name(w->node), c->t->vnode);
+		kept_sum(w->node, c->key, &w->row, sum);
+		st = compare_next(c, err);
+	}
+	return st;
+}
+
+/* The ranges (low, high) of the page that differ, one after the other into `out`. */
+static DorisStatus compare_page(Compare *c, DorisBytes low, const SourcePage *page, DorisBuf *out,
+								DorisError *err)
+{
+	DorisCursor items = page->items;
+	DorisBuf from; /* the end of the run before */
+	DorisBuf open; /* where the range that differs begins */
+	DorisBuf end;
+	bool differs = false;
+	DorisStatus st = DORIS_OK;
+
+	buf_init(&from);
+	buf_init(&open);
+	buf_init(&end);
+	buf_put_raw(&from, low.data, low.len);
+	for (uint32_t i = 0; st == DORIS_OK && i <= page->n; i++)
+	{
+		bool last = i == page->n;
+		DorisBytes key = {NULL, 0};
+		KeptSum mine = {0};
+		uint64_t digest = 0;
+		uint64_t records = 0;
+		bool equal = true;
+
+		if (!last)
+		{
+			key = cursor_bytes(&items);
+			digest = cursor_u64(&items);
+			records = cursor_varint(&items);
+			st = sum_upto(c, key, &mine, err);
+			equal = mine.digest == digest && mine.records == records;
+		}
+		if (st == DORIS_OK && equal && differs)
+		{
+			buf_put_view(out, view_of(&open));
+			buf_put_view(out, view_of(&from));
+			differs = false;
+		}
+		if (!equal && !differs)
+		{
+			buf_reset(&open);
+			buf_put_raw(&open, from.data, from.len);
+			differs = true;
+		}
+		if (!last)
+		{
+			buf_reset(&from);
+			buf_put_raw(&from, key.data, key.len);
+			buf_put_u8(&from, 0); /* the first key after the run */
+		}
+		if (open.failed || from.failed || out->failed)
+			st = doris_error(err, DORIS_NO_MEMORY, "comparing runs: out of memory");
+	}
+	buf_free(&from);
+	buf_free(&open);
+	buf_free(&end);
+	return st;
+}
+
+static DorisStatus pull_ranges(Recoverer *r, Source *s, const Todo *t, DorisCursor ranges,
+							   DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+
+	while (st == DORIS_OK && cursor_left(&ranges) > 0)
+	{
+		DorisBytes low = cursor_bytes(&ranges);
+		DorisBytes high = cursor_bytes(&ranges);
+
+		st = pull_range(r, s, t, PULL_RECORDS, low, high, err);
+	}
+	return st;
+}
+
+static DorisStatus pass_by_runs(Recoverer *r, Source *s, const Todo *t, DorisError *err)
+{
+	Worker *w = &r->w;
+	DorisBytes none = {NULL, 0};
+	DorisBuf low;
+	DorisBuf ranges;
+	bool done = false;
+	DorisStatus st = DORIS_OK;
+
+	buf_init(&low);
+	buf_init(&ranges);
+	while (st == DORIS_OK && !done)
+	{
+		PullRequest m = {.what = PULL_RANGES,
+						 .vnode = t->vnode,
+						 .low = view_of(&low),
+						 .max_bytes = RANGES_BYTES};
+		SourcePage page;
+
+		st = source_ask_page(s, &m, err);
+		if (st == DORIS_OK)
+			st = source_page(s, &m, &page, err);
+		if (st != DORIS_OK)
+			break;
+		done = page.done;
+		buf_reset(&ranges);
+		if (page.n > 0)
+		{
+			Compare c = {.r = r, .t = t};
+
+			locks_clear(w);
+			st = commit_begin(w, err);
+			if (st == DORIS_OK)
+				st = w->node->driver->scan_once(w->ss, t->vnode, m.low, none, &c.scan, err);
+			if (st == DORIS_OK)
+			{
+				st = compare_page(&c, m.low, &page, &ranges, err);
+				w->node->driver->scan_close(c.scan);
+			}
+			commit_abandon(w);
+		}
+		/* copied before the page's memory is used again */
+		buf_reset(&low);
+		buf_put_raw(&low, page.next.data, page.next.len);
+		if (st == DORIS_OK && low.failed)
+			st = doris_error(err, DORIS_NO_MEMORY, "comparing runs: out of memory");
+		if (st == DORIS_OK)
+			st = pull_ranges(r, s, t, cursor_of(ranges.data, ranges.len), err);
+		if (st == DORIS_OK)
+			st = recover_between(r, page.bytes, err);
+	}
+	buf_free(&low);
+	buf_free(&ranges);
+	return st;
+}
+
+/* ---- a vnode ---- */
+
+DorisStatus pass_vnode(Recoverer *r, Source *s, Todo *t, DorisError *err)
+{
+	DorisBytes none = {NULL, 0};
+	KeptSum mine;
+	uint32_t got;
+	DorisStatus st = DORIS_OK;
+
+	if (t->theirs.staged > 0)
+	{
+		st = pull_range(r, s, t, PULL_STAGED, none, none, err);
+		if (st == DORIS_OK)
+			st = source_digests(s, &t->vnode, 1, &t->theirs, &got, err);
+	}
+	if (st == DORIS_OK)
+		st = kept_read(&r->w, t->vnode, &mine, err);
+	if (st != DORIS_OK)
+		return st;
+	if (mine.digest == t->theirs.digest && mine.records == t->theirs.records)
+		return DORIS_OK;
+	/* with nothing here there is nothing to compare */
+	return mine.records == 0 ? pull_range(r, s, t, PULL_RECORDS, none, none, err)
+							 : pass_by_runs(r, s, t, err);
+}
+
+/* ---- the memory ---- */
+
+DorisStatus pass_memory(Recoverer *r, Source *s, DorisError *err)
+{
+	DorisTxnId from = {.clock = atomic_load(&r->w.node->horizon_ms) << 16};
+	uint8_t lows[2][DORIS_TXNID_SIZE];
+	int turn = 0;
+	PullRequest m = {.what = PULL_MEMORY, .max_bytes = PAGE_BYTES};
+	bool done = false;
+	DorisStatus st;
+
+	/* what is older is remembered by nobody: "unknown" */
+	txnid_to_key(from, lows[0]);
+	m.low.data = lows[0];
+	m.low.len = DORIS_TXNID_SIZE;
+	st = source_ask_page(s, &m, err);
+	while (st == DORIS_OK && !done)
+	{
+		SourcePage page;
+
+		st = source_page(s, &m, &page, err);
+		if (st != DORIS_OK)
+			break;
+		done = page.done;
+		if (!done)
+		{
+			turn ^= 1;
+			if (page.next.len != DORIS_TXNID_SIZE)
+				return doris_error(err, DORIS_BAD_MESSAGE, "%s answers with an odd page",
+								   s->quick.who);
+			memcpy(lows[turn], page.next.data, DORIS_TXNID_SIZE);
+			m.low.data = lows[turn];
+			st = source_ask_page(s, &m, err);
+		}
+		if (st == DORIS_OK)
+			st = merge_memory(&r->w, page.items, page.n, err);
+		if (st == DORIS_OK)
+			st = recover_between(r, page.bytes, err);
+	}
+	return st;
+}

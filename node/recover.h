@@ -1,0 +1,71 @@
+/*
+ * recover.h: the parts of a recovery (rule complete): recover.c leads, pass.c takes over what is committed, agree.c settles what
+ * is staged.
+ *
+ * All by one thread, which may wait for a source at any step; no lock is held while it does. Whatever a step finds or
+ * writes is void once changed(v) has moved on, and every step looks (STALE_EPOCH).
+ */
+#ifndef DORIS_NODE_RECOVER_H
+#define DORIS_NODE_RECOVER_H
+
+#include "merge.h"
+#include "node.h"
+#include "source.h"
+
+/* A copy to be made complete. */
+typedef struct Todo
+{
+	uint32_t vnode;
+	uint64_t changed; /* the changed(v) for which it is done */
+	uint32_t source;  /* node id */
+	KeptSum theirs;	  /* what the source told last */
+	uint64_t missing; /* records that the source has more: for the estimate */
+	bool passed;
+	bool failed; /* in this round */
+} Todo;
+
+typedef struct Recoverer
+{
+	Worker w;
+	Source **sources; /* those asked so far; owned */
+	uint32_t nsources;
+	Todo *todo; /* of this round, by source */
+	uint32_t ntodo;
+	uint64_t round_until; /* monotonic ms: no new vnode is begun after it */
+	uint64_t rate_from;	  /* monotonic ms since which rate_bytes were pulled */
+	uint64_t rate_bytes;
+	uint64_t began_ms;	 /* of the recovery under way; 0: none */
+	uint32_t made_ready; /* since it began */
+	bool serving_wants;	 /* no wants within wants */
+	bool told_waiting;	 /* the log has said that no source is up */
+} Recoverer;
+
+extern DORIS_MUST_CHECK DorisStatus recoverer_init(Recoverer *r, Node *n, DorisError *err);
+extern void recoverer_free(Recoverer *r);
+/*
+ * One round over all copies that are not ready. *left: how many are not ready after it. Errors of single copies and sources
+ * are logged; an error returned is this node's own.
+ */
+extern DORIS_MUST_CHECK DorisStatus recover_round(Recoverer *r, uint32_t *left, DorisError *err);
+/* Takes what others have missed here (recover_want). */
+extern void recover_serve_wants(Recoverer *r);
+/* Is the copy still to be recovered, for this changed(v)? *epoch: the one in force. */
+extern bool recover_still(Node *n, uint32_t vnode, uint64_t changed, uint64_t *epoch);
+/* Between pages: accounts for what came, keeps to --recover-rate, serves wants. CANCELLED: the node stops. */
+extern DORIS_MUST_CHECK DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err);
+
+/* ---- pass.c ---- */
+/* Takes over what the source has committed, and what is staged there. t->theirs: told by the source before. */
+extern DORIS_MUST_CHECK DorisStatus pass_vnode(Recoverer *r, Source *s, Todo *t, DorisError *err);
+/* Takes over the ids of transactions that the source remembers as committed. */
+extern DORIS_MUST_CHECK DorisStatus pass_memory(Recoverer *r, Source *s, DorisError *err);
+
+/* ---- agree.c ---- */
+/* The copy judges: settles with the source which staged writes it keeps. t->theirs: told since it judges. */
+extern DORIS_MUST_CHECK DorisStatus agree_vnode(Recoverer *r, Source *s, const Todo *t,
+												DorisError *err);
+/* Takes what is staged at the source and not here. judges: this copy does. */
+extern DORIS_MUST_CHECK DorisStatus agree_want(Recoverer *r, Source *s, uint32_t vnode,
+											   uint64_t changed, bool judges, DorisError *err);
+
+#endif
