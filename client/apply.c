@@ -28,6 +28,7 @@ typedef struct ApplyTarget
 	int tries;
 	uint64_t slice;
 	bool started;
+	bool failed; /* a log node keeps what goes there (rule hints) */
 	Call call;
 } ApplyTarget;
 
@@ -85,10 +86,11 @@ static DorisStatus run_add(ApplyRun *r, uint32_t row, DorisError *err)
 		ApplyTarget *t;
 		uint32_t k;
 
-		if (targets[i].node->condition != NODE_UP)
+		if (targets[i].node->condition != NODE_UP && !targets[i].failed)
 		{
 			r->down = true;
-			doris_error(err, DORIS_UNAVAILABLE, "node %s, which holds a copy of vnode %u, is down",
+			doris_error(err, DORIS_UNAVAILABLE,
+						"node %s, which holds the last complete copy of vnode %u, is down",
 						targets[i].node->name, vnode);
 			return doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
 		}
@@ -109,6 +111,7 @@ static DorisStatus run_add(ApplyRun *r, uint32_t row, DorisError *err)
 		{
 			memset(t, 0, sizeof(*t));
 			t->node = targets[i].node;
+			t->failed = targets[i].failed;
 			r->ntargets++;
 		}
 		if (t->n == t->cap)
@@ -126,8 +129,8 @@ static DorisStatus run_add(ApplyRun *r, uint32_t row, DorisError *err)
 	return DORIS_OK;
 }
 
-/* Sends the next message to a target. */
-static DorisStatus target_send(ApplyRun *r, ApplyTarget *t, DorisError *err)
+/* Fills the next message to a target. */
+static DorisStatus target_fill(ApplyRun *r, ApplyTarget *t, DorisError *err)
 {
 	uint32_t max = t->n - t->at < STAGE_MAX_ROWS ? t->n - t->at : STAGE_MAX_ROWS;
 	ApplyRequest req = {.from_client = true};
@@ -157,6 +160,32 @@ static DorisStatus target_send(ApplyRun *r, ApplyTarget *t, DorisError *err)
 	buf_reset(&t->call.body);
 	apply_request_encode(&t->call.body, &req);
 	free(req.rows);
+	return DORIS_OK;
+}
+
+/* Has all of a failed target's rows kept by a log node. */
+static DorisStatus target_keep(ApplyRun *r, ApplyTarget *t, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+
+	while (st == DORIS_OK && t->at < t->n)
+	{
+		st = target_fill(r, t, err);
+		if (st == DORIS_OK)
+			st = hint_keep(r->c, r->topo, t->node, MSG_APPLY, &t->call.body, r->c->until, err);
+		t->at += t->sent;
+	}
+	r->moved |= status_is_moved(st);
+	return st;
+}
+
+/* Sends the next message to a target. */
+static DorisStatus target_send(ApplyRun *r, ApplyTarget *t, DorisError *err)
+{
+	DorisStatus st = target_fill(r, t, err);
+
+	if (st != DORIS_OK)
+		return st;
 	t->slice = clock_mono_ms() + APPLY_SLICE_MS;
 	call_start(r->c, &t->call, t->peer, MSG_APPLY, r->topo, r->c->until);
 	return DORIS_OK;
@@ -170,7 +199,9 @@ static DorisStatus target_silent(ApplyRun *r, ApplyTarget *t, DorisError *err)
 	t->peer->count.retries++;
 	if (++t->tries >= CLIENT_TRIES || clock_mono_ms() >= r->c->until)
 	{
+		/* whatever the verdict: again as the topology then says, to the deadline */
 		(void) client_report(r->c, t->node->id, why.message, r->c->until);
+		r->moved = true;
 		doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why.message);
 		return doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
 	}
@@ -218,6 +249,7 @@ static DorisStatus run_round(ApplyRun *r, const bool *wanted, uint32_t n, DorisE
 	DorisStatus st = DORIS_OK;
 	Peer **peers;
 	Peer *bad;
+	int npeers = 0;
 	uint32_t i;
 
 	r->topo = topology_ref(r->c->topo);
@@ -239,20 +271,25 @@ static DorisStatus run_round(ApplyRun *r, const bool *wanted, uint32_t n, DorisE
 
 		call_init(&t->call);
 		t->started = true;
-		t->peer = peers[i] = peer_of_node(r->c, t->node);
+		t->peer = peer_of_node(r->c, t->node);
 		if (t->peer == NULL)
 			st = client_no_memory(err);
+		else if (t->failed)
+			st = st == DORIS_OK ? target_keep(r, t, err) : st;
+		else
+			peers[npeers++] = t->peer;
 	}
 	if (st == DORIS_OK)
 	{
 		uint64_t slice = clock_mono_ms() + APPLY_SLICE_MS;
 
-		st = peers_connect(r->c, peers, (int) r->ntargets,
-						   slice < r->c->until ? slice : r->c->until, &bad, err);
+		st = peers_connect(r->c, peers, npeers, slice < r->c->until ? slice : r->c->until, &bad,
+						   err);
 		if (st == DORIS_UNREACHABLE)
 		{
 			DorisError why = *err;
 
+			r->moved = true;
 			if (bad->node != 0)
 				(void) client_report(r->c, bad->node, why.message, r->c->until);
 			doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why.message);
@@ -316,8 +353,6 @@ DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, Do
 	bool *wanted = malloc(n + 1);
 	DorisStatus st;
 	int restamps = 0;
-	bool told_down = false;
-	int rounds;
 
 	client_begin(c);
 	r.higher = calloc(n + 1, sizeof(bool));
@@ -328,16 +363,16 @@ DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, Do
 		memset(wanted, true, n);
 	if (st == DORIS_OK && n > 0)
 		r.version = client_version(c);
-	for (rounds = 0; st == DORIS_OK && n > 0; rounds++)
+	while (st == DORIS_OK && n > 0)
 	{
 		uint64_t used = c->topo->epoch;
 		bool again;
 
-		r.moved = false;
+		r.moved = r.down = false;
 		memset(r.higher, false, n);
 		st = run_round(&r, wanted, n, err);
 		run_clear(&r);
-		if (st != DORIS_OK && r.moved && rounds < CLIENT_MAX_ROUNDS && clock_mono_ms() < c->until)
+		if (st != DORIS_OK && (r.moved || r.down) && clock_mono_ms() < c->until)
 		{
 			/* what was collected is void (I3): all again, the same stamp, to the new targets */
 			bool gone = st == DORIS_NO_NAMESPACE;
@@ -350,19 +385,6 @@ DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, Do
 				st = why.code;
 			}
 			continue;
-		}
-		if (st != DORIS_OK && r.down && !told_down)
-		{
-			/* it may have come back since */
-			DorisError why = *err;
-
-			told_down = true;
-			if (client_refresh(c, 0, c->until, err) == DORIS_OK && c->topo->epoch > used)
-			{
-				st = DORIS_OK;
-				continue;
-			}
-			*err = why;
 		}
 		if (st != DORIS_OK)
 			break;

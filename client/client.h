@@ -3,7 +3,7 @@
  *
  * From the outside in: client.c (connect, topology, entry of every public call), peer.c (channels and calls to one
  * process each), wait.c, raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c and scan.c
- * (reading), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
+ * (reading), hint.c (for copies that are down), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
  * cannot go straight on), finish.c (FINISH in the background), apply.c, repair.c (plain writes), admin.c and stats.c
  * (the rest).
  *
@@ -107,6 +107,7 @@ struct Call
 	DorisBuf scratch;	/* unsealed body */
 	DorisCursor reply;	/* after the status; valid until call_free or call_start */
 	uint64_t epoch;		/* of the replier */
+	bool leased;		/* it had a lease as it answered (rule lease) */
 };
 
 extern void call_init(Call *call);
@@ -232,6 +233,7 @@ typedef struct RawGet
 	const TopoNode *node; /* whom to ask */
 	DorisStatus status;	  /* OK, or why there is no row state */
 	bool done;
+	bool leased;  /* the node had a lease */
 	RowState row; /* in the arena */
 } RawGet;
 
@@ -242,6 +244,15 @@ typedef struct RawGet
 extern DORIS_MUST_CHECK DorisStatus raw_get(DorisClient *c, Topology *t, RawGet *gets, uint32_t n,
 											const Projection *p, Arena *a, int slice_ms,
 											uint64_t until, DorisError *err);
+
+/* ---- lease.c ---- */
+/*
+ * Rows of these vnodes were read from the node while it had no lease: may they be used? OK; a status that is_moved: the
+ * placement has changed; UNAVAILABLE: nobody can say so.
+ */
+extern DORIS_MUST_CHECK DorisStatus lease_confirm(DorisClient *c, Topology *t, uint32_t node,
+												  const uint32_t *vnodes, uint32_t n,
+												  uint64_t until, DorisError *err);
 
 /* ---- read.c ---- */
 typedef struct GetKey
@@ -300,6 +311,11 @@ typedef struct CloseHint
 {
 	const uint32_t *never; /* nodes that surely do not hold it and never will */
 	uint32_t nnever;
+	/* one's own: to be told as committed it needs a hint for each failed copy, too (I1). NULL: somebody else's */
+	const uint32_t *kept; /* nodes for which there is one */
+	uint32_t nkept;
+	uint64_t
+		changed; /* never and kept count only while this is changed(v): what v was when the first message was sent */
 	const KeyRef *at; /* one of its rows, with */
 	DorisVersion
 		version; /* its version: settles what is older than the nodes' memory. NULL: not known */
@@ -330,6 +346,13 @@ extern Outcome meet_writer(DorisClient *c, const StagedInfo *s, const KeyRef *at
 extern Outcome finish_vnode(DorisClient *c, Topology *t, DorisTxnId txn, bool commit,
 							uint32_t vnode, const CloseHint *hint, uint64_t until, DorisError *err);
 
+/*
+ * Rule outcome: do all up copies of the vnode that do not judge hold the transaction (or know it as committed)? Before that
+ * nobody acts on its commit. One that is asked and lacks it fetches it: ask again. False: err says who does not.
+ */
+extern bool others_hold(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t vnode, uint64_t until,
+						DorisError *err);
+
 /* ---- finish.c ---- */
 /* The targets of one transaction: for its decision row (t NULL: there is none), or to wait for. */
 typedef struct FinishGroup FinishGroup;
@@ -338,6 +361,8 @@ extern FinishGroup *finish_group_new(DorisTxnId decision, uint32_t vnode, Topolo
 /* Queues FINISH for one node. vnodes is copied. group may be NULL. Never waits; drops on no memory (harmless). */
 extern void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit,
 						 const uint32_t *vnodes, uint32_t n, FinishGroup *group);
+/* The same for a node that is failed: a log node p keeps it. A commit only. */
+extern void finish_queue_hint(DorisClient *c, Peer *p, uint32_t target, DorisTxnId txn);
 /* A target cannot be told: the decision row has to stay. */
 extern void finish_group_failed(FinishGroup *group);
 /* All items of the group are queued: when they are acknowledged, the decision row is finished. */
@@ -352,13 +377,26 @@ extern uint32_t finish_ride(DorisClient *c, Peer *p, DorisTxnId *out, uint32_t m
 extern void finish_flush(DorisClient *c, const FinishGroup *group, uint32_t left, int ms);
 extern void finish_forget(DorisClient *c, Peer *p); /* at the end */
 
+/* ---- hint.c ---- */
+/* The log node to ask at the nth try about a target; NULL: none is up. */
+extern Peer *hint_peer(DorisClient *c, const Topology *t, uint32_t target, uint32_t nth);
+/* The body of a HINT: a message of that type, kept for that node. */
+extern void hint_wrap(DorisBuf *out, uint32_t target, MsgType type, const DorisBuf *body);
+/*
+ * Has a message kept for a failed copy. OK: it is on a log node's disk (or there is none and degraded_writes is on). A
+ * status that is_moved: everything again under a newer topology. LIMIT: the budgets are full. UNAVAILABLE: not by `until`.
+ */
+extern DORIS_MUST_CHECK DorisStatus hint_keep(DorisClient *c, Topology *t, const TopoNode *target,
+											  MsgType type, const DorisBuf *body, uint64_t until,
+											  DorisError *err);
+
 /* ---- decision.c ---- */
 /* One row staged under a transaction of its own: a decision row. */
 typedef struct StageOne
 {
 	bool sent;				/* it may have arrived somewhere */
 	bool moved;				/* a target answered STALE_EPOCH or the like */
-	uint32_t node;			/* ABORTED: who refused */
+	uint32_t node;			/* ABORTED: who refused; OPEN and not moved: who did not answer, or 0 */
 	StageConflict conflict; /* ABORTED: how; no values */
 } StageOne;
 /*

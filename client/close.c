@@ -21,17 +21,27 @@ typedef struct Asked
 {
 	const TopoNode *node;
 	bool judge;
-	bool never; /* it surely does not hold it: not asked */
+	bool failed; /* down and no judge: nobody to ask */
+	bool never;	 /* it surely does not hold it: not asked */
 	Call call;
 	DorisStatus status;
 	uint8_t result; /* OutcomeResult or FinishResult */
 } Asked;
 
-static bool hint_never(const CloseHint *hint, uint32_t node)
+/*
+ * "Never sent there" stands for a refusal only in the placement in which it was not sent: once the vnode has changed, the
+ * node may have got it from another copy.
+ */
+static bool hint_counts(const Topology *t, uint32_t vnode, const CloseHint *hint)
+{
+	return hint != NULL && hint->changed == topology_changed(t, vnode);
+}
+
+static bool hint_never(const Topology *t, uint32_t vnode, const CloseHint *hint, uint32_t node)
 {
 	uint32_t i;
 
-	for (i = 0; hint != NULL && i < hint->nnever; i++)
+	for (i = 0; hint_counts(t, vnode, hint) && i < hint->nnever; i++)
 		if (hint->never[i] == node)
 			return true;
 	return false;
@@ -49,7 +59,8 @@ static int asked_plan(Topology *t, uint32_t vnode, const CloseHint *hint,
 		memset(&asked[i], 0, sizeof(asked[i]));
 		asked[i].node = targets[i].node;
 		asked[i].judge = targets[i].judge;
-		asked[i].never = hint_never(hint, targets[i].node->id);
+		asked[i].failed = targets[i].failed;
+		asked[i].never = hint_never(t, vnode, hint, targets[i].node->id);
 		call_init(&asked[i].call);
 	}
 	return n;
@@ -129,14 +140,15 @@ Outcome finish_vnode(DorisClient *c, Topology *t, DorisTxnId txn, bool commit, u
 	Outcome o = commit ? TXN_COMMITTED : TXN_ABORTED;
 	int i;
 
+	/* one that does not judge may get it yet from the copy it is made complete by: it is told in any case */
 	for (i = 0; i < n; i++)
-		if (!asked[i].never)
+		if (!asked[i].failed && !(asked[i].judge && asked[i].never))
 			finish_request_encode(&asked[i].call.body, &req);
 	if (asked_run(c, t, MSG_FINISH, asked, n, until, err) != DORIS_OK)
 		o = TXN_OPEN;
 	for (i = 0; i < n && o != TXN_OPEN; i++)
 	{
-		if (asked[i].never || commit)
+		if (asked[i].call.body.len == 0 || commit)
 			continue;
 		if (status_is_moved(asked[i].status) ||
 			(asked[i].status == DORIS_OK && asked[i].result == FINISH_STALE))
@@ -179,6 +191,27 @@ static OutcomeResult horizon_outcome(DorisClient *c, Topology *t, const CloseHin
 	return r;
 }
 
+/* I1, for one's own: what a failed copy misses has to be kept before success is told. */
+static bool all_kept(const Topology *t, uint32_t vnode, const CloseHint *hint, DorisError *err)
+{
+	TopoTarget targets[DORIS_MAX_TARGETS];
+	int n = topology_targets(t, vnode, targets);
+
+	for (int i = 0; i < n && hint != NULL && hint->kept != NULL; i++)
+	{
+		uint32_t k = 0;
+
+		while (k < hint->nkept && hint->kept[k] != targets[i].node->id)
+			k++;
+		if (!targets[i].failed || (k < hint->nkept && hint_counts(t, vnode, hint)))
+			continue;
+		doris_error(err, DORIS_UNAVAILABLE, "no log node has kept it for node %s, which is down",
+					targets[i].node->name);
+		return false;
+	}
+	return true;
+}
+
 /* One round under one topology. PENDING: it has moved, go round again. */
 static Outcome close_round(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t vnode,
 						   const CloseHint *hint, uint64_t until, DorisError *err)
@@ -186,6 +219,8 @@ static Outcome close_round(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t
 	Asked asked[DORIS_MAX_TARGETS];
 	int n = asked_plan(t, vnode, hint, asked);
 	OutcomeRequest req = {.txn = txn, .vnode = vnode, .refuse = true};
+	OutcomeRequest ask = {.txn = txn, .vnode = vnode};
+	bool missing = false; /* at a copy that is up and does not judge */
 	bool refused = false;
 	bool committed = false;
 	bool moved = false;
@@ -195,7 +230,9 @@ static Outcome close_round(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t
 	uint32_t never[2 * DORIS_MAX_TARGETS]; /* the hint's, and who turns out to be as sure */
 	CloseHint drop = {.never = never};
 
-	for (i = 0; hint != NULL && (uint32_t) i < hint->nnever && i < DORIS_MAX_TARGETS; i++)
+	drop.changed = topology_changed(t, vnode);
+	for (i = 0; hint_counts(t, vnode, hint) && (uint32_t) i < hint->nnever && i < DORIS_MAX_TARGETS;
+		 i++)
 		never[drop.nnever++] = hint->never[i];
 	for (i = 0; i < n; i++)
 	{
@@ -204,13 +241,23 @@ static Outcome close_round(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t
 			refused = true; /* as good as a refusal: nothing of it is on the way there */
 		else if (asked[i].judge)
 			outcome_request_encode(&asked[i].call.body, &req);
+		else if (!asked[i].failed)
+			outcome_request_encode(&asked[i].call.body, &ask);
 	}
 	if (asked_run(c, t, MSG_OUTCOME, asked, n, until, err) != DORIS_OK)
 		open = true;
 	for (i = 0; i < n && !open; i++)
 	{
-		if (!asked[i].judge || asked[i].never)
+		if (asked[i].call.body.len == 0)
 			continue;
+		if (!asked[i].judge)
+		{
+			/* rule outcome: nobody acts on it before this copy has it, too; being asked makes it fetch it */
+			moved |= status_is_moved(asked[i].status);
+			committed |= asked[i].status == DORIS_OK && asked[i].result == OUTCOME_COMMITTED;
+			missing |= asked[i].status != DORIS_OK || asked[i].result != OUTCOME_HELD;
+			continue;
+		}
 		if (asked[i].status == DORIS_OK && asked[i].result == OUTCOME_HORIZON)
 		{
 			asked[i].result = horizon_outcome(c, t, hint, asked[i].node, until, err);
@@ -249,6 +296,14 @@ static Outcome close_round(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t
 		return TXN_PENDING;
 	if (open)
 		return TXN_OPEN;
+	if (!refused && (missing || !all_kept(t, vnode, hint, err)))
+	{
+		if (err->code == DORIS_OK)
+			doris_error(err, DORIS_UNAVAILABLE,
+						"a copy of vnode %u that is being made complete lacks transaction %s",
+						vnode, txn_text(txn));
+		return TXN_OPEN;
+	}
 	if (!refused)
 		return TXN_COMMITTED;
 	FAULT_POINT("client-refused");
@@ -292,6 +347,39 @@ Outcome close_single(DorisClient *c, DorisTxnId txn, uint32_t vnode, const Close
 	if (err->code == DORIS_OK)
 		doris_error(err, DORIS_TIMEOUT, "the placement of vnode %u keeps changing", vnode);
 	return TXN_OPEN;
+}
+
+bool others_hold(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t vnode, uint64_t until,
+				 DorisError *err)
+{
+	Asked asked[DORIS_MAX_TARGETS];
+	int n = asked_plan(t, vnode, NULL, asked);
+	OutcomeRequest req = {.txn = txn, .vnode = vnode};
+	bool hold = true;
+	bool any = false;
+
+	for (int i = 0; i < n; i++)
+		if (!asked[i].judge && !asked[i].failed)
+		{
+			outcome_request_encode(&asked[i].call.body, &req);
+			any = true;
+		}
+	if (any && asked_run(c, t, MSG_OUTCOME, asked, n, until, err) != DORIS_OK)
+		hold = false;
+	for (int i = 0; i < n && hold && any; i++)
+	{
+		if (asked[i].call.body.len == 0)
+			continue;
+		hold = asked[i].status == DORIS_OK &&
+			   (asked[i].result == OUTCOME_HELD || asked[i].result == OUTCOME_COMMITTED);
+		if (!hold && asked[i].status == DORIS_OK)
+			doris_error(err, DORIS_UNAVAILABLE,
+						"node %s, whose copy of vnode %u is being made "
+						"complete, lacks transaction %s",
+						asked[i].node->name, vnode, txn_text(txn));
+	}
+	asked_free(c, asked, n);
+	return hold;
 }
 
 /* ---- several vnodes ---- */
@@ -411,11 +499,12 @@ static Outcome judges_say(DorisClient *c, Topology *t, const StagedInfo *s, cons
 	bool gone = false;
 	bool open = false;
 	bool refused = false;
+	bool missing = false; /* at a copy that is up and does not judge */
 	Outcome o = TXN_PENDING;
 	int i;
 
 	for (i = 0; i < n; i++)
-		if (asked[i].judge && (s->mode == TXN_SINGLE || asked[i].node->id == node))
+		if (!asked[i].failed && (s->mode == TXN_SINGLE || asked[i].node->id == node))
 			outcome_request_encode(&asked[i].call.body, &req);
 	if (asked_run(c, t, MSG_OUTCOME, asked, n, until, err) != DORIS_OK)
 		open = true;
@@ -430,10 +519,12 @@ static Outcome judges_say(DorisClient *c, Topology *t, const StagedInfo *s, cons
 		}
 		if (asked[i].result == OUTCOME_COMMITTED)
 			o = TXN_COMMITTED;
-		else if (asked[i].result == OUTCOME_REFUSED)
+		else if (asked[i].result == OUTCOME_REFUSED && asked[i].judge)
 			refused = true;
-		if (asked[i].result != OUTCOME_HELD)
+		if (asked[i].result != OUTCOME_HELD && asked[i].judge)
 			all = false;
+		else if (asked[i].result != OUTCOME_HELD)
+			missing = true;
 		if (asked[i].node->id == node && asked[i].result != OUTCOME_HELD)
 			gone = true;
 	}
@@ -446,6 +537,13 @@ static Outcome judges_say(DorisClient *c, Topology *t, const StagedInfo *s, cons
 		return TXN_ABORTED; /* not in the way any more */
 	if (s->mode == TXN_DECISION)
 		return TXN_PENDING;
+	if (all && missing)
+	{
+		doris_error(err, DORIS_UNAVAILABLE,
+					"a copy of vnode %u that is being made complete lacks transaction %s",
+					at->vnode, txn_text(s->txn));
+		return TXN_OPEN;
+	}
 	if (all)
 		return TXN_COMMITTED;
 	if (refused)

@@ -62,6 +62,15 @@ static void finish_all(Txn *x)
 		StageTarget *t = x->targets[i];
 		uint32_t *vnodes;
 
+		if (t->failed)
+		{
+			/* its copies are made complete by a pass, which brings the outcome: the decision row waits for no answer */
+			Peer *log = hint_peer(c, x->topo, t->node, 0);
+
+			if (log != NULL && t->kept)
+				finish_queue_hint(c, log, t->node, x->id);
+			continue;
+		}
 		if (!t->call.maybe_arrived)
 			continue;
 		if (x->mode == TXN_SINGLE)
@@ -120,7 +129,8 @@ static Outcome txn_end(Txn *x, DorisError *err)
 	uint64_t now = clock_mono_ms();
 	uint64_t until = x->until;
 	uint32_t never[DORIS_MAX_TARGETS];
-	CloseHint hint = {.never = never};
+	uint32_t kept[DORIS_MAX_TARGETS];
+	CloseHint hint = {.never = never, .kept = kept, .changed = x->changed};
 	bool arrived = false;
 	bool unclean = false;
 	uint32_t i;
@@ -153,6 +163,9 @@ static Outcome txn_end(Txn *x, DorisError *err)
 		for (i = 0; i < x->ntargets && hint.nnever < DORIS_MAX_TARGETS; i++)
 			if (!x->targets[i]->call.maybe_arrived || x->targets[i]->clean)
 				never[hint.nnever++] = x->targets[i]->node;
+		for (i = 0; i < x->ntargets && hint.nkept < DORIS_MAX_TARGETS; i++)
+			if (x->targets[i]->failed && x->targets[i]->kept)
+				kept[hint.nkept++] = x->targets[i]->node;
 		o = close_single(c, x->id, x->vnode, &hint, until, err);
 	}
 	else if (!x->decision_sent)
@@ -192,6 +205,14 @@ static StageVerdict decide(Txn *x, DorisError *err)
 	}
 	if (o == TXN_OPEN && one.moved)
 		return STAGE_AGAIN;
+	if (o == TXN_OPEN && one.node != 0 && clock_mono_ms() < x->until && !c->cancelled)
+	{
+		/* whatever the verdict: everything again, with the same ids, as the topology then says */
+		DorisError why = *err;
+
+		(void) client_report(c, one.node, why.message, x->until);
+		return STAGE_AGAIN;
+	}
 	if (o == TXN_ABORTED)
 	{
 		doris_error(err, DORIS_CONFLICT,
@@ -273,7 +294,7 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 	Txn x;
 	StageVerdict v;
 	DorisStatus st;
-	int round;
+	int rounds = 0;
 
 	memset(result, 0, sizeof(*result));
 	err->code = DORIS_OK;
@@ -281,7 +302,7 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 	if (c->nwork > CLIENT_MAX_FINISH)
 		finish_flush(c, NULL, CLIENT_MAX_FINISH / 2, 1000);
 	txn_init(&x, c, result);
-	for (round = 0;; round++)
+	for (;;)
 	{
 		Outcome o = TXN_ABORTED;
 		uint64_t used;
@@ -336,12 +357,14 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 				v = txn_await_rival(&x, err);
 			txn_begin(&x);
 		}
-		if (v != STAGE_FAIL && (round >= CLIENT_MAX_ROUNDS || clock_mono_ms() >= x.until))
+		/* a placement that moves is followed to the deadline */
+		rounds += v != STAGE_AGAIN;
+		if (v != STAGE_FAIL && (rounds > CLIENT_MAX_ROUNDS || clock_mono_ms() >= x.until))
 		{
 			if (err->code == DORIS_OK || v != STAGE_AGAIN)
 				doris_error(err, DORIS_CONFLICT,
 							"gave up after %d attempts: other transactions were always faster",
-							round + 1);
+							rounds);
 			v = STAGE_FAIL;
 		}
 		if (v != STAGE_FAIL)

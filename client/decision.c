@@ -36,7 +36,20 @@ Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersion vers
 	{
 		call_init(&calls[i]);
 		stage_request_encode(&calls[i].body, &req);
-		waiting[i] = &calls[i];
+		waiting[i] = targets[i].failed ? NULL : &calls[i];
+		open -= targets[i].failed;
+	}
+	/* rule hints: kept before a judge is asked */
+	for (i = 0; i < n && o == TXN_COMMITTED; i++)
+	{
+		DorisStatus st;
+
+		if (!targets[i].failed)
+			continue;
+		st = hint_keep(c, t, targets[i].node, MSG_STAGE, &calls[i].body, until, err);
+		out->moved = st != DORIS_OK && status_is_moved(st);
+		if (st != DORIS_OK)
+			o = TXN_OPEN;
 	}
 	for (tries = 0; tries < CLIENT_TRIES && open > 0 && o == TXN_COMMITTED; tries++)
 	{
@@ -107,6 +120,9 @@ Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersion vers
 	if (o == TXN_COMMITTED && open > 0)
 	{
 		o = TXN_OPEN;
+		for (i = 0; i < n; i++)
+			if (waiting[i] != NULL)
+				out->node = targets[i].node->id;
 		if (err->code == DORIS_OK || err->code == DORIS_TIMEOUT)
 			doris_error(err, DORIS_TIMEOUT,
 						"no answer about the decision of transaction %s in time", txn_text(txn));

@@ -29,6 +29,7 @@ struct FinishWork
 	FinishWork *next;
 	DorisTxnId txn;
 	bool commit;
+	uint32_t target; /* not 0: a hint for this node, the peer is a log node */
 	int tries;
 	FinishGroup *group; /* or NULL */
 	uint32_t n;
@@ -71,7 +72,7 @@ static void group_check(DorisClient *c, FinishGroup *g)
 		n = topology_targets(g->topo, g->vnode, targets);
 		for (i = 0; i < n; i++)
 		{
-			Peer *p = peer_of_node(c, targets[i].node);
+			Peer *p = targets[i].failed ? NULL : peer_of_node(c, targets[i].node);
 
 			if (p != NULL)
 				finish_queue(c, p, g->decision, true, &g->vnode, 1, NULL);
@@ -95,8 +96,8 @@ void finish_group_sealed(DorisClient *c, FinishGroup *group)
 	group_check(c, group);
 }
 
-void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit, const uint32_t *vnodes,
-				  uint32_t n, FinishGroup *group)
+static void queue_work(DorisClient *c, Peer *p, uint32_t target, DorisTxnId txn, bool commit,
+					   const uint32_t *vnodes, uint32_t n, FinishGroup *group)
 {
 	FinishWork *w = malloc(sizeof(*w) + n * sizeof(uint32_t));
 
@@ -106,7 +107,7 @@ void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit, const ui
 			group->failed = true;
 		return;
 	}
-	*w = (FinishWork){.txn = txn, .commit = commit, .group = group, .n = n};
+	*w = (FinishWork){.txn = txn, .commit = commit, .target = target, .group = group, .n = n};
 	if (n > 0)
 		memcpy(w->vnodes, vnodes, n * sizeof(uint32_t));
 	if (group != NULL)
@@ -119,6 +120,17 @@ void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit, const ui
 	p->nwork++;
 	c->nwork++;
 	p->urgent |= !commit; /* somebody waits for it, or will meet it */
+}
+
+void finish_queue(DorisClient *c, Peer *p, DorisTxnId txn, bool commit, const uint32_t *vnodes,
+				  uint32_t n, FinishGroup *group)
+{
+	queue_work(c, p, 0, txn, commit, vnodes, n, group);
+}
+
+void finish_queue_hint(DorisClient *c, Peer *p, uint32_t target, DorisTxnId txn)
+{
+	queue_work(c, p, target, txn, true, NULL, 0, NULL);
 }
 
 /* Takes the first item off; done: acknowledged. */
@@ -168,8 +180,11 @@ static void finish_take(DorisClient *c, Peer *p)
 	uint32_t i;
 
 	p->nsent = 0;
-	if (call->state == CALL_DONE && call->status == DORIS_OK && cursor_u32(&call->reply) == sent &&
-		cursor_left(&call->reply) == sent)
+	if (call->state == CALL_DONE && call->status == DORIS_OK && call->type == MSG_HINT)
+		for (i = 0; i < sent; i++)
+			work_drop(c, p, true);
+	else if (call->state == CALL_DONE && call->status == DORIS_OK &&
+			 cursor_u32(&call->reply) == sent && cursor_left(&call->reply) == sent)
 	{
 		p->rest_until = 0;
 		for (i = 0; i < sent; i++)
@@ -210,19 +225,30 @@ static void finish_send(DorisClient *c, Peer *p)
 	}
 	for (w = p->work; w != NULL && req.nitems < FINISH_ITEMS; w = w->next)
 	{
-		if (req.nitems > 0 && ids + w->n > FINISH_MAX_IDS)
+		if (req.nitems > 0 && (ids + w->n > FINISH_MAX_IDS || w->target != p->work->target))
 			break;
 		ids += w->n;
 		items[req.nitems++] =
 			(FinishItem){.txn = w->txn, .commit = w->commit, .nvnodes = w->n, .vnodes = w->vnodes};
 	}
 	buf_reset(&p->finishing->body);
-	finish_request_encode(&p->finishing->body, &req);
+	if (p->work->target == 0)
+		finish_request_encode(&p->finishing->body, &req);
+	else
+	{
+		DorisBuf body;
+
+		buf_init(&body);
+		finish_request_encode(&body, &req);
+		hint_wrap(&p->finishing->body, p->work->target, MSG_FINISH, &body);
+		buf_free(&body);
+	}
 	p->nsent = req.nitems;
 	p->finishing->line = &p->background;
 	p->finish_sent_ms = clock_mono_ms();
 	p->urgent = false;
-	call_start(c, p->finishing, p, MSG_FINISH, c->topo, clock_mono_ms() + FINISH_PATIENCE_MS);
+	call_start(c, p->finishing, p, p->work->target == 0 ? MSG_FINISH : MSG_HINT, c->topo,
+			   clock_mono_ms() + FINISH_PATIENCE_MS);
 }
 
 uint32_t finish_ride(DorisClient *c, Peer *p, DorisTxnId *out, uint32_t max)
@@ -237,7 +263,7 @@ uint32_t finish_ride(DorisClient *c, Peer *p, DorisTxnId *out, uint32_t max)
 		FinishWork *w = *at;
 
 		/* the first nsent are under way in a message of their own */
-		if (i++ < p->nsent || !w->commit || w->group != NULL || n == max)
+		if (i++ < p->nsent || !w->commit || w->target != 0 || w->group != NULL || n == max)
 		{
 			last = w;
 			at = &w->next;

@@ -52,6 +52,12 @@ static DorisStatus answer_staged(MeetRow *m, const Projection *p, Arena *a, Dori
 {
 	const StagedInfo *s = &m->row.staged;
 
+	if (version_compare(m->row.version, s->version) > 0)
+	{
+		/* a plain write above it has been applied meanwhile (I4) */
+		answer_committed(m, &m->row, TXN_COMMITTED);
+		return DORIS_OK;
+	}
 	m->outcome = TXN_COMMITTED;
 	m->found = !s->deleted;
 	m->version = s->version;
@@ -147,8 +153,9 @@ done:
 /* ---- transactions within one vnode: the other judges ---- */
 
 /* Weighs what the other judges said of one row. */
-static DorisStatus weigh_single(MeetRow *m, const RawGet *others, uint32_t n, const Projection *p,
-								Arena *a, DorisError *err)
+static DorisStatus weigh_single(DorisClient *c, Topology *t, MeetRow *m, const RawGet *others,
+								uint32_t n, const Projection *p, Arena *a, uint64_t until,
+								DorisError *err)
 {
 	const StagedInfo *s = &m->row.staged;
 	const RowState *best = &m->row;
@@ -175,6 +182,8 @@ static DorisStatus weigh_single(MeetRow *m, const RawGet *others, uint32_t n, co
 		else if (r->nstaged == 0 || txnid_compare(r->staged.txn, s->txn) != 0)
 			missing = true;
 	}
+	if (!committed && !missing && !open && !others_hold(c, t, s->txn, m->at.vnode, until, err))
+		return DORIS_OK; /* stays OPEN */
 	if (committed || (!missing && !open))
 	{
 		if (version_compare(best->version, s->version) > 0)
@@ -195,6 +204,7 @@ static DorisStatus meet_singles(DorisClient *c, Topology *t, MeetRow *rows, uint
 	uint32_t *first = calloc((size_t) n + 1, sizeof(*first));
 	uint32_t ngets = 0;
 	uint32_t i;
+	uint64_t slice = clock_mono_ms() + MEET_SLICE_MS;
 	DorisStatus st = DORIS_OK;
 	DorisError why = {.code = DORIS_OK};
 
@@ -228,7 +238,8 @@ static DorisStatus meet_singles(DorisClient *c, Topology *t, MeetRow *rows, uint
 					why.message);
 	for (i = 0; i < n && st == DORIS_OK; i++)
 		if (rows[i].outcome == TXN_OPEN && rows[i].row.staged.mode == TXN_SINGLE)
-			st = weigh_single(&rows[i], &gets[first[i]], first[i + 1] - first[i], p, a, err);
+			st = weigh_single(c, t, &rows[i], &gets[first[i]], first[i + 1] - first[i], p, a,
+							  slice < until ? slice : until, err);
 done:
 	free(gets);
 	free(first);

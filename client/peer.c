@@ -222,6 +222,7 @@ static void call_take(DorisClient *c, Peer *p, Line *l, Call *call, DorisBytes r
 	client_note_epoch(c, p, e.epoch);
 	call->raw = raw;
 	call->epoch = e.epoch;
+	call->leased = e.deadline_ms > 0;
 	call->reply = cursor_of(body.data, body.len);
 	st = reply_read_status(&call->reply, &call->err);
 	if (call->handing_on)

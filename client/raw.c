@@ -194,6 +194,7 @@ static DorisStatus ask_take(RawRun *r, Ask *a, DorisError *err)
 		if (g->row.nstaged > 0)
 			clock_observe(&r->c->clock, g->row.staged.version.clock);
 		g->row.key = g->at.key;
+		g->leased = a->call.leased;
 		g->done = true;
 	}
 	a->at += reply.nrows;

@@ -173,6 +173,35 @@ static DorisStatus round_meet(ReadRound *r, uint32_t nstaged, DorisError *err)
 	return st;
 }
 
+/*
+ * What came without a lease has to be confirmed, rows with a staged write as well: the outcome of that says nothing about
+ * the row's own placement. What is not confirmed counts as not answered.
+ */
+static DorisStatus round_confirm(ReadRound *r, DorisError *err)
+{
+	for (uint32_t i = 0; i < r->ngets; i++)
+	{
+		RawGet *g = &r->gets[i];
+		DorisStatus st;
+
+		if (g->status != DORIS_OK || g->leased)
+			continue;
+		st = lease_confirm(r->c, r->topo, g->node->id, &g->at.vnode, 1, r->until, err);
+		if (st == DORIS_CANCELLED || st == DORIS_NO_MEMORY)
+			return st;
+		g->status = st;
+		/* the rest of this node's, too, at the price of one question for each vnode */
+		for (uint32_t k = i + 1; k < r->ngets; k++)
+			if (!r->gets[k].leased && r->gets[k].node == g->node &&
+				r->gets[k].at.vnode == g->at.vnode && r->gets[k].status == DORIS_OK)
+			{
+				r->gets[k].leased = true;
+				r->gets[k].status = st;
+			}
+	}
+	return DORIS_OK;
+}
+
 static DorisStatus round_run(ReadRound *r, int slice_ms, DorisError *err)
 {
 	DorisStatus st = round_plan(r, err);
@@ -190,6 +219,14 @@ static DorisStatus round_run(ReadRound *r, int slice_ms, DorisError *err)
 	}
 	if (st != DORIS_OK)
 		return st;
+	if (why.code != DORIS_OK)
+		r->last = why;
+	st = round_confirm(r, &why);
+	if (st != DORIS_OK)
+	{
+		*err = why;
+		return st;
+	}
 	if (why.code != DORIS_OK)
 		r->last = why;
 	for (i = 0; i < r->ngets; i++)

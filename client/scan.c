@@ -429,6 +429,20 @@ static bool stream_advance(Stream *st, const ScanReply *reply)
 	return st->first < st->n && !st->resume_key.failed;
 }
 
+/* Rule lease: are the vnodes of the page still to be read where it came from? */
+static DorisStatus page_confirm(DorisScan *s, const Stream *st, DorisError *err)
+{
+	const ScanReply *reply = &s->page.reply;
+	uint32_t end = st->first;
+
+	while (end < st->n && (reply->done || st->vnodes[end] != reply->next_vnode))
+		end++;
+	if (end < st->n)
+		end++;
+	return lease_confirm(s->c, st->call.topo, st->node, st->vnodes + st->first, end - st->first,
+						 s->c->until, err);
+}
+
 /* Takes an answered stream's page and asks for the next one. */
 static DorisStatus page_take(DorisScan *s, Stream *st, DorisError *err)
 {
@@ -442,6 +456,12 @@ static DorisStatus page_take(DorisScan *s, Stream *st, DorisError *err)
 
 	if (status == DORIS_OK)
 		status = scan_reply_decode(&st->call.reply, &p->reply, &st->call.err);
+	if (status == DORIS_OK && !st->call.leased)
+	{
+		status = page_confirm(s, st, &st->call.err);
+		if (status != DORIS_OK)
+			scan_reply_free(&p->reply);
+	}
 	if (status != DORIS_OK)
 	{
 		*err = st->call.err;

@@ -11,7 +11,9 @@
 
 #include "txn.h"
 
-#define STAGE_PAUSE_MS 50	/* before a try is repeated, doubled each time */
+#define STAGE_PAUSE_MS 50 /* before a try is repeated, doubled each time */
+#define STAGE_PAUSE_MAX_MS 200
+#define STAGE_LOOK_MS 500	/* of silence: then the newest topology is looked at */
 #define STAGE_SLICE_MS 2000 /* the first try waits so long for its answer, the next twice that */
 #define EXPIRES_MAX_MS 60000
 #define FEW_PLACES 8
@@ -27,6 +29,7 @@ void txn_begin(Txn *x)
 	x->version = client_version(c);
 	x->expires_ms = clock_wall_ms() + (uint64_t) (left < EXPIRES_MAX_MS ? left : EXPIRES_MAX_MS);
 	x->decision_sent = false;
+	x->changed = 0;
 	for (i = 0; i < x->ntargets; i++)
 	{
 		StageTarget *t = x->targets[i];
@@ -90,6 +93,7 @@ void txn_attempt(Txn *x)
 			t->doubt = true;
 		call_abandon(x->c, &t->call);
 		t->nitems = 0;
+		t->failed = t->kept = false;
 		buf_reset(&t->bytes);
 	}
 }
@@ -155,9 +159,43 @@ static TxnPlace *place_find(Txn *x, uint32_t vnode)
 }
 
 /*
- * Where the vnode's rows go. A target that is down refuses the write before anything is sent there: nothing can be
- * acknowledged without it (I1).
+ * A judge is down: the last complete copy, else it would not be one any more. Waits for a topology in which that has changed: the
+ * statement succeeds later rather than never.
  */
+static StageVerdict await_judge(Txn *x, uint32_t vnode, const TopoNode *node, DorisError *err)
+{
+	DorisClient *c = x->c;
+	int pause = STAGE_PAUSE_MS;
+
+	for (;;)
+	{
+		uint64_t now = clock_mono_ms();
+		uint64_t slice = now + CLIENT_READ_SLICE_MS;
+		DorisError why;
+
+		if (client_refresh(c, 0, slice < x->until ? slice : x->until, &why) == DORIS_CANCELLED)
+		{
+			*err = why;
+			return STAGE_FAIL;
+		}
+		doris_error(err, DORIS_UNAVAILABLE,
+					"node %s, which holds the last complete copy of vnode %u, is down", node->name,
+					vnode);
+		doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
+		if (c->topo->epoch > x->topo->epoch)
+			return STAGE_AGAIN;
+		if (now + (uint64_t) pause >= x->until)
+			return STAGE_FAIL;
+		if (client_pause(c, pause, &why) != DORIS_OK)
+		{
+			*err = why;
+			return STAGE_FAIL;
+		}
+		pause = pause * 2 > STAGE_PAUSE_MAX_MS ? STAGE_PAUSE_MAX_MS : pause * 2;
+	}
+}
+
+/* Where the vnode's rows go: to every write target, or for a failed one to a log node (I1). */
 static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError *err)
 {
 	TopoTarget targets[DORIS_MAX_TARGETS];
@@ -173,22 +211,8 @@ static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError 
 	for (i = 0; i < n; i++)
 	{
 		judges += targets[i].judge;
-		if (targets[i].node->condition == NODE_UP)
-			continue;
-		if (!x->told_down)
-		{
-			/* it may have come back since */
-			uint64_t slice = clock_mono_ms() + CLIENT_READ_SLICE_MS;
-
-			x->told_down = true;
-			if (client_refresh(x->c, 0, slice < x->until ? slice : x->until, err) == DORIS_OK &&
-				x->c->topo->epoch > x->topo->epoch)
-				return STAGE_AGAIN;
-		}
-		doris_error(err, DORIS_UNAVAILABLE, "node %s, which holds a copy of vnode %u, is down",
-					targets[i].node->name, vnode);
-		doris_hint(err, "Writes to its vnodes go on when it is back; see doris_nodes.");
-		return STAGE_FAIL;
+		if (targets[i].node->condition != NODE_UP && !targets[i].failed)
+			return await_judge(x, vnode, targets[i].node, err);
 	}
 	if (judges == 0)
 	{
@@ -220,6 +244,7 @@ static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError 
 			client_no_memory(err);
 			return STAGE_FAIL;
 		}
+		place->targets[i]->failed = targets[i].failed;
 	}
 	if (x->where != NULL)
 		x->where[vnode] = x->nplaces + 1;
@@ -229,6 +254,15 @@ static StageVerdict place_of(Txn *x, uint32_t vnode, TxnPlace **out, DorisError 
 }
 
 /* ---- sending ---- */
+
+static void cannot_write(ReportVerdict verdict, const DorisError *why, DorisError *err)
+{
+	doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why->message);
+	doris_hint(err, "%s",
+			   verdict == VERDICT_HEALTHY
+				   ? "An admin reaches the node: the trouble is between this client and it."
+				   : "Writes to its vnodes go on when it is back; see doris_nodes.");
+}
 
 /* All targets known so far are connected before the first message goes: the usual trouble leaves nothing behind. */
 static StageVerdict connect_first(Txn *x, DorisError *err)
@@ -247,7 +281,7 @@ static StageVerdict connect_first(Txn *x, DorisError *err)
 		return STAGE_FAIL;
 	}
 	for (i = 0; i < x->ntargets; i++)
-		if (x->targets[i]->nitems > 0)
+		if (x->targets[i]->nitems > 0 && !x->targets[i]->failed)
 			peers[n++] = x->targets[i]->peer;
 	for (;;)
 	{
@@ -263,13 +297,14 @@ static StageVerdict connect_first(Txn *x, DorisError *err)
 			break;
 		why = *err;
 		verdict = client_report(x->c, bad->node, why.message, x->until);
-		doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why.message);
-		doris_hint(err, "%s",
-				   verdict == VERDICT_HEALTHY
-					   ? "An admin reaches the node: the trouble is between this client and it."
-					   : "Writes to its vnodes go on when it is back; see doris_nodes.");
+		cannot_write(verdict, &why, err);
+		if (verdict == VERDICT_FAILED)
+		{
+			v = STAGE_AGAIN;
+			break;
+		}
 		/* slow is not dead: the deadline decides, as it does once something was sent */
-		if (verdict != VERDICT_HEALTHY || clock_mono_ms() >= x->until)
+		if (clock_mono_ms() >= x->until)
 			break;
 		if (client_pause(x->c, STAGE_PAUSE_MS, &why) != DORIS_OK)
 		{
@@ -301,6 +336,8 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 		if (v != STAGE_GO)
 			return v;
 		x->flushed = true;
+		if (x->changed == 0)
+			x->changed = topology_changed(x->topo, x->vnode);
 	}
 	req.rows = malloc(t->nitems * sizeof(StageRow));
 	if (req.rows == NULL)
@@ -326,7 +363,8 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 		}
 	}
 	req.finished = finished;
-	req.nfinished = finish_ride(x->c, t->peer, finished, STAGE_RIDERS);
+	if (!t->failed)
+		req.nfinished = finish_ride(x->c, t->peer, finished, STAGE_RIDERS);
 	buf_reset(&t->call.body);
 	stage_request_encode(&t->call.body, &req);
 	free(req.rows);
@@ -335,6 +373,15 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 	if (t->bytes.cap > 4 * DORIS_BATCH_BYTES)
 		buf_free(&t->bytes); /* one big row must not keep its memory */
 	buf_reset(&t->bytes);
+	if (t->failed)
+	{
+		DorisStatus st = hint_keep(x->c, x->topo, topology_node(x->topo, t->node), MSG_STAGE,
+								   &t->call.body, x->until, err);
+
+		t->kept = st == DORIS_OK;
+		FAULT_POINT("client-hinted");
+		return st == DORIS_OK ? STAGE_GO : status_is_moved(st) ? STAGE_AGAIN : STAGE_FAIL;
+	}
 	t->tries = 0;
 	t->repairs = 0;
 	t->pause = 0;
@@ -371,21 +418,17 @@ static StageVerdict target_silent(Txn *x, StageTarget *t, const DorisError *why,
 		return STAGE_GO;
 	}
 	v = client_report(c, t->node, why->message, x->until);
-	if (v == VERDICT_HEALTHY && clock_mono_ms() < x->until)
-	{
-		/* slow is not dead: the deadline decides */
-		t->tries = CLIENT_TRIES - 1;
-		if (client_pause(c, STAGE_PAUSE_MS << t->tries, err) != DORIS_OK)
-			return STAGE_FAIL;
-		target_again(x, t);
-		return STAGE_GO;
-	}
-	doris_error(err, DORIS_UNAVAILABLE, "cannot write: %.400s", why->message);
-	doris_hint(err, "%s",
-			   v == VERDICT_HEALTHY
-				   ? "An admin reaches the node: the trouble is between this client and it."
-				   : "Writes to its vnodes go on when it is back; see doris_nodes.");
-	return STAGE_FAIL;
+	cannot_write(v, why, err);
+	if (clock_mono_ms() >= x->until)
+		return STAGE_FAIL;
+	if (v == VERDICT_FAILED)
+		return STAGE_AGAIN; /* the next topology has hints in its place */
+	/* slow is not dead, and an admin may be away: the deadline decides */
+	t->tries = CLIENT_TRIES - 1;
+	if (client_pause(c, STAGE_PAUSE_MS << t->tries, err) != DORIS_OK)
+		return STAGE_FAIL;
+	target_again(x, t);
+	return STAGE_GO;
 }
 
 static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
@@ -439,6 +482,31 @@ static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
 	return STAGE_GO;
 }
 
+/* Nobody has answered for a while: has one of those we wait for been judged failed meanwhile? */
+static bool silent_is_failed(Txn *x, DorisError *err)
+{
+	DorisClient *c = x->c;
+	uint64_t slice = clock_mono_ms() + STAGE_LOOK_MS;
+	DorisError ignored;
+
+	if (client_refresh(c, 0, slice < x->until ? slice : x->until, &ignored) != DORIS_OK ||
+		c->topo->epoch == x->topo->epoch)
+		return false;
+	for (uint32_t i = 0; i < x->ntargets; i++)
+	{
+		const StageTarget *t = x->targets[i];
+		const TopoNode *node = topology_node(c->topo, t->node);
+
+		if (t->call.state == CALL_IDLE || t->call.state == CALL_DONE ||
+			(node != NULL && node->condition == NODE_UP))
+			continue;
+		doris_error(err, DORIS_UNAVAILABLE, "cannot write: %s does not answer",
+					peer_name(c, t->peer));
+		return true;
+	}
+	return false;
+}
+
 /* Waits until the target (NULL: every target) holds what was sent to it. */
 static StageVerdict targets_wait(Txn *x, StageTarget *only, DorisError *err)
 {
@@ -454,6 +522,7 @@ static StageVerdict targets_wait(Txn *x, StageTarget *only, DorisError *err)
 	for (;;)
 	{
 		uint64_t slice = x->until;
+		uint64_t look;
 		bool wanted = false;
 		uint32_t i;
 		DorisError why;
@@ -483,7 +552,10 @@ static StageVerdict targets_wait(Txn *x, StageTarget *only, DorisError *err)
 		}
 		if (v != STAGE_GO || !wanted)
 			break;
-		st = calls_wait(x->c, calls, (int) x->ntargets, false, slice, &why);
+		look = clock_mono_ms() + STAGE_LOOK_MS;
+		st = calls_wait(x->c, calls, (int) x->ntargets, false, look < slice ? look : slice, &why);
+		if (st == DORIS_TIMEOUT && silent_is_failed(x, err))
+			v = STAGE_AGAIN;
 		if (st != DORIS_OK && st != DORIS_TIMEOUT)
 		{
 			*err = why;
@@ -591,6 +663,10 @@ StageVerdict txn_hold(Txn *x, DorisError *err)
 
 	if (!x->one_vnode)
 		x->mode = TXN_DECISION;
+	/* rule hints: kept before a judge is asked, so that a full budget is a clean refusal */
+	for (i = 0; i < x->ntargets && v == STAGE_GO; i++)
+		if (x->targets[i]->failed && x->targets[i]->nitems > 0)
+			v = target_send(x, x->targets[i], err);
 	for (i = 0; i < x->ntargets && v == STAGE_GO; i++)
 	{
 		StageTarget *t = x->targets[i];

@@ -41,6 +41,8 @@ typedef struct StageTarget
 	 */
 	bool clean;
 	bool doubt;
+	bool failed; /* in this attempt: not asked, a log node keeps what goes there (rule hints) */
+	bool kept;	 /* it does, all of this attempt so far */
 	uint64_t *touched; /* bit for each vnode sent there */
 	uint32_t ntouched;
 } StageTarget;
@@ -63,8 +65,9 @@ typedef struct Txn
 	DorisTxnId id;
 	DorisVersion version;
 	TxnMode mode;
-	uint32_t vnode; /* of the first key: where the decision row goes */
-	bool one_vnode; /* all rows so far are there */
+	uint64_t changed; /* changed(v) of that vnode when the first message with these ids was sent */
+	uint32_t vnode;	  /* of the first key: where the decision row goes */
+	bool one_vnode;	  /* all rows so far are there */
 	uint64_t nrows;
 	uint64_t expires_ms; /* wall clock */
 	uint64_t until;
@@ -78,7 +81,6 @@ typedef struct Txn
 	uint32_t places_cap;
 	bool flushed;		/* a message was sent in this attempt */
 	bool decision_sent; /* the decision row "C" may have arrived somewhere */
-	bool told_down;		/* a newer topology was asked for because a target is down */
 	DorisCommitResult *result;
 	/* STAGE_YIELD: who is in the way, where, and what our row wanted */
 	StagedInfo rival;

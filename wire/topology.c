@@ -237,11 +237,13 @@ static int add_target(const Topology *t, uint32_t id, bool judge, TopoTarget *ou
 		if (out[i].node == node)
 		{
 			out[i].judge = out[i].judge || judge;
+			out[i].failed = out[i].failed && !judge;
 			return n;
 		}
 	}
 	out[n].node = node;
 	out[n].judge = judge;
+	out[n].failed = node->condition == NODE_DOWN && !judge;
 	return n + 1;
 }
 

@@ -121,7 +121,8 @@ extern bool topology_is_judge(const Topology *t, uint32_t node, uint32_t vnode);
 typedef struct TopoTarget
 {
 	const TopoNode *node;
-	bool judge; /* owner of a complete copy */
+	bool judge;	 /* owner of a complete copy */
+	bool failed; /* down and no judge: a log node keeps what it misses (rule hints) */
 } TopoTarget;
 extern int topology_targets(const Topology *t, uint32_t vnode, TopoTarget out[DORIS_MAX_TARGETS]);
 /*
