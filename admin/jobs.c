@@ -196,7 +196,8 @@ static void run_topology(Lead *l, Job *job)
 		Event e = event_of("topology_recovered", NULL,
 						   "epoch %llu was published, but the schema did not have it",
 						   (unsigned long long) t->epoch);
-		DorisStatus status = schema_publish(&l->db, l->term, l->stored, t, &e, 1, &err);
+		/* All of it: what the tables of the views say may be of yet another state. */
+		DorisStatus status = schema_publish(&l->db, l->term, NULL, t, &e, 1, &err);
 
 		if (status != DORIS_OK)
 		{
