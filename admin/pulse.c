@@ -81,15 +81,17 @@ bool pulse_busy(const Pulse *p)
 
 /*
  * Rule *lease*: only a leader that knew a moment ago that it leads, and has asked all nodes for the newest epoch, gives a
- * lease; only to a node that is up, in the start that the topology names, and about which no verdict is under way.
+ * lease; only to a node that is up and answers, in the start that the topology names, and about which no verdict is under
+ * way. A probe gives none: it would put off the verdict that it may lead to.
  */
 static bool may_lease(const Heart *h, const Pulse *p, uint64_t now)
 {
 	Admin *a = h->admin;
 
-	return p->node.condition == NODE_UP && !p->condemned && p->report_clock != 0 &&
-		   p->report_incarnation == p->node.incarnation && atomic_load(&a->settled) == h->term &&
-		   !atomic_load(&a->halted) && now < atomic_load(&a->confirmed) + admin_confirm_ms(a);
+	return p->node.condition == NODE_UP && !p->condemned && p->misses == 0 &&
+		   p->report_clock != 0 && p->report_incarnation == p->node.incarnation &&
+		   atomic_load(&a->settled) == h->term && !atomic_load(&a->halted) &&
+		   now < atomic_load(&a->confirmed) + admin_confirm_ms(a);
 }
 
 static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
@@ -101,7 +103,7 @@ static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
 	memcpy(m.hash, h->topology->hash, DORIS_HASH_SIZE);
 	memcpy(m.cluster, h->topology->cluster, DORIS_UUID_SIZE);
 	m.node = p->node.id;
-	if (may_lease(h, p, clock_mono_ms()))
+	if (c == &p->beat && may_lease(h, p, clock_mono_ms()))
 	{
 		m.incarnation = p->report_incarnation;
 		m.echo_ms = p->report_clock;

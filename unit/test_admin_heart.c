@@ -309,7 +309,7 @@ static void killed_node_is_judged(void **state)
 
 	wait_out_predecessor(f);
 	fake_kill(&f->fake);
-	job = expect_verdict(f, LEASE_MS + 50);
+	job = expect_verdict(f, LEASE_MS - BEAT_MS + 70);
 	assert_int_equal(job->node, 1);
 	assert_false(job->by_operator);
 	job_free(&f->admin, job);
