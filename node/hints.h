@@ -1,7 +1,7 @@
 /*
  * hints.h: hints: writes that a log node keeps for copies that are down, and how they come back.
  *
- * hints.c keeps them (table HINTS), replay.c sends them to targets that are up again, rehold.c is the target's side.
+ * hints.c takes them in and counts them, hint_store.c is their table, replay.c sends them to targets that are up again, rehold.c is the target's side.
  */
 #ifndef DORIS_NODE_HINTS_H
 #define DORIS_NODE_HINTS_H
@@ -36,6 +36,22 @@ extern void hints_total(Node *n, HintsTotal *out);
 /* What is kept for each target, in no order; malloced. Targets that only have poison: hints 0. */
 extern DORIS_MUST_CHECK DorisStatus hints_backlogs(Node *n, Backlog **out, uint32_t *nout,
 												   DorisError *err);
+
+/* For hint_store.c: what it deleted or set aside. oldest_ms: of the last one deleted; 0: unknown. */
+extern void hints_count_out(Node *n, uint32_t target, uint64_t hints, uint64_t bytes,
+							uint64_t oldest_ms);
+/* Poison is kept to be looked at, not counted on: up to a share of the budget, beside it. */
+extern bool hints_poison_fits(Node *n, uint64_t bytes);
+extern void hints_poison_in(Node *n, uint32_t target, uint64_t bytes);
+extern void hints_poison_out(Node *n, uint32_t target, uint64_t poison, uint64_t bytes);
+
+/* ---- hint_store.c ---- */
+#define HINT_KEY_SIZE 12
+#define HINT_POISON_KEY_SIZE 16
+#define HINT_TYPE_SIZE 2 /* before the body in a value */
+extern DorisBytes hint_key(uint32_t target, uint64_t sequence, uint8_t out[HINT_KEY_SIZE]);
+/* A number of so many bytes in a key. */
+extern uint64_t hint_number(const uint8_t *p, int bytes);
 
 /* Some hints of one target, oldest first, read from the store to be sent. */
 typedef struct HintBatch
