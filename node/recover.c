@@ -472,9 +472,9 @@ static bool pass_one(Recoverer *r, Source *s, Todo *t)
 	DorisError err = {0};
 	DorisStatus st;
 
-	if (!move_to(r, t, COPY_PASSING))
+	if (!move_to(r, t, COPY_PASSING) || tables_need(&r->w, t->vnode, &err) != DORIS_OK)
 	{
-		t->failed = true;
+		t->failed = true; /* void by now, or an older copy is still being cleared */
 		return true;
 	}
 	st = pass_vnode(r, s, t, &err);
@@ -483,6 +483,14 @@ static bool pass_one(Recoverer *r, Source *s, Todo *t)
 	if (st == DORIS_OK)
 		t->passed = true;
 	return st == DORIS_OK || may_go_on(s, t, st, &err);
+}
+
+/* A place where tests kill the process or put something in between. */
+static void step(Recoverer *r, const char *name)
+{
+	FAULT_POINT(name);
+	if (r->on_step != NULL)
+		r->on_step(r->step_arg, name);
 }
 
 /* Some passed copies: they judge, settle, and are ready. */
@@ -498,7 +506,7 @@ static bool settle_some(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 		todo[i].failed = !move_to(r, &todo[i], COPY_JUDGING);
 		todo[i].passed = !todo[i].failed;
 	}
-	FAULT_POINT("recover_judging");
+	step(r, "recover_judging");
 	/* only now: what was staged before at the source is in these lists, what comes later is judged here too */
 	good = fetch_digests(r, s, todo, n);
 	for (uint32_t i = 0; good && i < n; i++)
@@ -511,7 +519,7 @@ static bool settle_some(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 		else
 			todo[i].theirs.staged = 0; /* settled */
 	}
-	FAULT_POINT("recover_settled");
+	step(r, "recover_settled");
 	if (!good)
 		return false;
 	/* who hears "ready" builds on it */
@@ -566,14 +574,14 @@ static void recover_from(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 	}
 	if (passed == 0)
 		return;
-	FAULT_POINT("recover_passed");
+	step(r, "recover_passed");
 	st = pass_memory(r, s, &err);
 	if (st != DORIS_OK)
 	{
 		(void) may_go_on(s, &todo[0], st, &err);
 		return;
 	}
-	FAULT_POINT("recover_memory");
+	step(r, "recover_memory");
 	for (uint32_t i = 0; i < passed; i += JUDGE_BATCH)
 	{
 		uint32_t count = passed - i < JUDGE_BATCH ? passed - i : JUDGE_BATCH;
@@ -581,7 +589,7 @@ static void recover_from(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 		if (!settle_some(r, s, &todo[i], count))
 			return;
 	}
-	FAULT_POINT("recover_ready");
+	step(r, "recover_ready");
 	source_worked(s);
 }
 

@@ -37,7 +37,10 @@ typedef struct Recoverer
 	uint64_t began_ms;	 /* of the recovery under way; 0: none */
 	uint32_t made_ready; /* since it began */
 	bool serving_wants;	 /* no wants within wants */
-	bool told_waiting;	 /* the log has said that no source is up */
+	/* Called between the steps, if set: tests put writes and topologies there. */
+	void (*on_step)(void *arg, const char *step);
+	void *step_arg;
+	bool told_waiting; /* the log has said that no source is up */
 } Recoverer;
 
 extern DORIS_MUST_CHECK DorisStatus recoverer_init(Recoverer *r, Node *n, DorisError *err);
