@@ -67,13 +67,18 @@ my $alive = $rc == 124;    # it may wait for an admin that accepts it, as long a
 ok($rc != 0, 'a node with another key: not taken in') or diag($out);
 like($out, qr/key|denied|refuse/i, '... and it is said');
 
-# a wiped disk: an empty home under the old name
+# a wiped disk: an empty home under the old name; elsewhere it is a stranger, at its own address it is filled again
 rename("$home/g1n1", "$home/g1n1.kept") or die;
 mkdir "$home/g1n1" or die;
-($rc, $out) = run_node(6, 'g1n1');
-ok($rc != 0, 'a wiped home: not taken in');
-like($out, qr/home|wiped|refuse|denied/i, '... and it is said') or diag($out);
+($rc, $out) = run_node(6, 'g1n1', '--listen' => 'tcp://127.0.0.1:' . DorisCluster::free_port());
+ok($rc != 0 && $rc != 124, 'an empty home at another address: refused');
+like($out, qr/another home/, '... and it is said') or diag($out);
 is($cluster->sql("SELECT state FROM doris_nodes WHERE name = 'g1n1'"), 'failed', '... the node stays failed');
+$cluster->start('g1n1');
+$cluster->wait_for('it is filled', 20, sub { $cluster->sql("SELECT state FROM doris_nodes WHERE name = 'g1n1'") eq 'ok' });
+is($cluster->sql("SELECT count(*) FROM doris_events WHERE node = 'g1n1' AND kind = 'node_new_home'"), 1, 'an empty home at its own address: recognised and filled');
+# and the old disk is put back in its place
+$cluster->stop('g1n1');
 system('rm', '-rf', "$home/g1n1");
 rename("$home/g1n1.kept", "$home/g1n1") or die;
 
