@@ -407,7 +407,14 @@ void pulse_follow(Pulse *p, const TopoNode *node)
 		p->condemned = p->sentenced = p->by_operator = false;
 		p->next_up = 0;
 	}
-	/* A start that was just entered: it waits for the topology that says so. */
+	/* A start that was just entered: it waits for the topology that says so, on new connections. */
+	if (p->node.incarnation != node->incarnation)
+	{
+		call_drop(&p->beat);
+		call_drop(&p->put);
+		p->next_put = 0;
+		p->misses = 0;
+	}
 	if (p->node.condition != node->condition || p->node.incarnation != node->incarnation)
 		p->next_beat = 0;
 	p->node = *node;
@@ -529,8 +536,12 @@ static void step_put(Heart *h, Pulse *p, uint64_t now)
 		p->next_put = 0;
 	}
 	else
+	{
+		if (p->put.refused)
+			p->next_put = now + PULSE_TICK_MS;
 		log_write(LOG_DEBUG, "node \"%s\" did not take epoch %llu: %s", p->node.name,
 				  (unsigned long long) p->putting, err.message);
+	}
 }
 
 void pulse_step(Heart *h, Pulse *p, uint64_t now)
