@@ -573,13 +573,29 @@ static void commit_failed(const DorisError *err, const DorisCommitResult *result
 	doris_ereport(err, name, key);
 }
 
-void buffer_commit(void)
+/* The only namespace written was truncated after its definition was read: its rows go into what it is now. */
+static bool commit_follow(void)
+{
+	WriteTarget *target = writes.targets;
+	Topology *topology = doris_topology(writes.client);
+	const NsDef *now = topology_namespace(topology, target->table->ns->name);
+	bool follow = target->next == NULL && target->top->below == NULL && now != NULL &&
+				  now->id != target->commit_ns && nsdef_same_shape(now, target->table->ns);
+
+	if (follow)
+		target->commit_ns = now->id;
+	topology_unref(topology);
+	return follow;
+}
+
+void buffer_commit(bool blind)
 {
 	CommitSource state = {.target = writes.targets, .pos = 0};
 	DorisWriteSource source = {.arg = &state, .next = source_next, .rewind = source_rewind};
 	DorisCommitResult result = {0};
 	DorisError err = {0};
 	DorisWrite first;
+	DorisStatus status;
 	bool truncated;
 
 	if (!buffer_any())
@@ -589,6 +605,12 @@ void buffer_commit(void)
 		return; /* nothing is left of what was written */
 	(void) source_rewind(&state, &err);
 	/* I7: done, not done, or 08007 */
-	if (doris_commit(writes.client, &source, &result, &err) != DORIS_OK)
+	status = doris_commit(writes.client, &source, &result, &err);
+	while (status == DORIS_NO_NAMESPACE && blind && commit_follow())
+	{
+		(void) source_rewind(&state, &err);
+		status = doris_commit(writes.client, &source, &result, &err);
+	}
+	if (status != DORIS_OK)
 		commit_failed(&err, &result, truncated);
 }

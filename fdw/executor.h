@@ -183,8 +183,11 @@ extern bool buffer_next(WriteBuffer *b, uint32 *pos, CommandId before, BufferedR
 extern void buffer_put(WriteBuffer *b, const BufferedRow *row, SubTransactionId subid);
 extern void buffer_truncate(Relation rel, DorisClient *client, DorisTable *t);
 extern void buffer_undo(SubTransactionId subid);
-/* Commits what is buffered; raises an error when it is not done, or not known to be. */
-extern void buffer_commit(void);
+/*
+ * Commits what is buffered; raises an error when it is not done, or not known to be. blind: nothing was read before, so
+ * that rows of a namespace that was truncated meanwhile may go into the new one.
+ */
+extern void buffer_commit(bool blind);
 extern void buffer_discard(void);
 
 /* ---- spill.c: an append-only log of records, in memory and beyond a limit in a temporary file ---- */
@@ -222,8 +225,8 @@ extern void modify_end(EState *estate, ResultRelInfo *rri);
 extern int modify_updatable(Relation rel);
 /* Rows that a COPY or a direct table holds back to send them together: before anything reads. */
 extern void modify_flush_all(void);
-/* The commit is next: it finds duplicates among the rows that went in without a look. */
-extern void pending_forget(void);
+/* The commit is next: it finds duplicates among the rows that went in without a look. True: there are such rows. */
+extern bool pending_forget(void);
 extern DorisWork *modify_work(ResultRelInfo *rri, DorisClient **client);
 extern void modify_duplicate(DorisTable *t, DorisBytes key) pg_attribute_noreturn();
 

@@ -121,9 +121,12 @@ WriteBuffer *pending_buffer(DorisModify *m)
 	return m->buffer;
 }
 
-void pending_forget(void)
+bool pending_forget(void)
 {
+	bool any = unverified.nkeys > 0;
+
 	unverified.nkeys = 0;
+	return any;
 }
 
 void pending_verify(void)

@@ -16,7 +16,7 @@ static bool held = false; /* interrupts wait until PostgreSQL has committed, too
  * PostgreSQL ends statement_timeout before it commits; here a commit waits for nodes, so it goes on meanwhile. A cancel
  * that comes when the cluster has committed is too late to be told as one (I7): it waits for PostgreSQL's own commit.
  */
-static void commit_writes(void)
+static void commit_writes(bool blind)
 {
 	volatile bool done = false;
 	bool timed = StatementTimeout > 0 && !get_timeout_active(STATEMENT_TIMEOUT);
@@ -25,7 +25,7 @@ static void commit_writes(void)
 		return;
 	if (timed)
 		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
-	buffer_commit();
+	buffer_commit(blind);
 	HOLD_INTERRUPTS();
 	held = true;
 	if (timed)
@@ -42,7 +42,7 @@ static void xact_end(bool committed)
 	if (held && committed)
 		RESUME_INTERRUPTS();
 	held = false;
-	pending_forget();
+	(void) pending_forget();
 	handle_free_since(InvalidSubTransactionId);
 	buffer_discard();
 	connection_end_transaction();
@@ -50,13 +50,15 @@ static void xact_end(bool committed)
 
 static void xact_event(XactEvent event, void *arg)
 {
+	bool blind;
+
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
-			pending_forget(); /* the commit looks */
+			blind = pending_forget();
 			modify_flush_all();
-			commit_writes();
+			commit_writes(blind);
 			/* here, because a commit complains about temporary files that are still open */
 			buffer_discard();
 			break;
