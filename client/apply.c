@@ -225,9 +225,10 @@ static DorisStatus target_answer(ApplyRun *r, ApplyTarget *t, DorisError *err)
 	{
 		*err = t->call.err;
 		call_abandon(r->c, &t->call);
-		if (st == DORIS_UNREACHABLE)
+		/* a node that has just started waits for an admin (rule start) */
+		if (st == DORIS_UNREACHABLE || st == DORIS_UNAVAILABLE)
 			return target_silent(r, t, err);
-		r->moved = status_is_moved(st);
+		r->moved = status_is_moved(st) || st == DORIS_UNAVAILABLE;
 		return st;
 	}
 	for (i = 0; i < reply.nhigher; i++)

@@ -88,7 +88,8 @@ Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersion vers
 				call_cut(c, call);
 				continue;
 			}
-			if (call->status == DORIS_UNREACHABLE)
+			/* unavailable: it has just started and waits for an admin (rule start) */
+			if (call->status == DORIS_UNREACHABLE || call->status == DORIS_UNAVAILABLE)
 			{
 				*err = call->err;
 				continue;
@@ -97,7 +98,7 @@ Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersion vers
 				stage_reply_decode(&call->reply, &reply, &call->err) != DORIS_OK)
 			{
 				*err = call->err;
-				out->moved = status_is_moved(call->status);
+				out->moved = status_is_moved(call->status) || call->status == DORIS_UNAVAILABLE;
 				o = TXN_OPEN;
 				break;
 			}

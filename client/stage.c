@@ -406,7 +406,7 @@ static StageVerdict target_silent(Txn *x, StageTarget *t, const DorisError *why,
 	DorisClient *c = x->c;
 	ReportVerdict v;
 
-	if (t->call.maybe_arrived)
+	if (t->call.maybe_arrived && !t->clean)
 		t->doubt = true; /* it may be acted on any time */
 	t->tries++;
 	t->peer->count.retries++;
@@ -437,13 +437,16 @@ static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
 	StageReply reply;
 	StageVerdict v;
 
-	if (st == DORIS_UNREACHABLE)
+	/* a node that has just started waits for an admin (rule start): it has done nothing, and will answer */
+	if (st == DORIS_UNREACHABLE || st == DORIS_UNAVAILABLE)
 	{
 		DorisError why = t->call.err;
 
+		t->clean = st == DORIS_UNAVAILABLE && !t->doubt;
 		return target_silent(x, t, &why, err);
 	}
-	if (status_is_moved(st))
+	/* UNAVAILABLE: it has just started, or waits for a topology */
+	if (status_is_moved(st) || st == DORIS_UNAVAILABLE)
 	{
 		t->clean = !t->doubt;
 		*err = t->call.err;
