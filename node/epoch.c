@@ -91,18 +91,19 @@ DorisStatus epoch_admit(const Node *n, uint64_t epoch, DorisError *err)
 		(void) doris_error(err, DORIS_UNAVAILABLE, "%s has no topology yet", node_name(n));
 		return doris_hint(err, "It waits for an admin to register it and to send one.");
 	}
-	/* rule start: an admin has compared what is here with what was acknowledged */
-	if (!p->named || !atomic_load(&n->serving))
-		return doris_error(err, DORIS_UNAVAILABLE, "%s is starting", node_name(n));
 	if (p->dead)
 	{
 		(void) doris_error(err, DORIS_DENIED, "%s was declared dead and replaced", node_name(n));
 		return doris_hint(err, "Its data has moved to other nodes; remove its home.");
 	}
+	/* also while it starts: the topology it is handed may be the one that it waits for */
 	if (epoch > p->topo->epoch)
 		return doris_error(err, DORIS_BEHIND, "%s has epoch %llu, the request has %llu",
 						   node_name(n), (unsigned long long) p->topo->epoch,
 						   (unsigned long long) epoch);
+	/* rule start: an admin has compared what is here with what was acknowledged */
+	if (!p->named || !atomic_load(&n->serving))
+		return doris_error(err, DORIS_UNAVAILABLE, "%s is starting", node_name(n));
 	return DORIS_OK;
 }
 

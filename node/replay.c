@@ -27,7 +27,7 @@
 #define PAUSE_FIRST_MS 100 /* after an error, doubled each time up to ... */
 #define PAUSE_LAST_MS 5000
 #define NOTHING_PAUSE_MS 200 /* counted, but not in the store yet */
-#define PAUSE_SHARE 8		 /* of the time the target took: its rest after each message */
+#define PAUSE_SHARE 2		 /* of the time the target took: its rest after each message */
 #define SLOW_FACTOR 3		 /* so much slower than it can be: it rests as long as it took */
 #define SLOW_PAUSE_MS 250
 #define DROP_STEP 1000
@@ -56,9 +56,9 @@ typedef struct Drain
 	uint64_t sent_us; /* monotonic: when the message went out */
 	uint64_t
 		best_us; /* what the target takes for a KiB or an item when it has nothing else to do, about */
-	int errors;		   /* in a row */
-	uint64_t began_us; /* for the log */
-	uint64_t done;	   /* hints, for the log */
+	int errors;						  /* in a row */
+	uint64_t began_us;				  /* for the log */
+	uint64_t done[REPLAY_POISON + 1]; /* hints by ReplayResult, for the log */
 	struct Drain *next;
 } Drain;
 
@@ -275,7 +275,8 @@ static void drain_settle(Replayer *r, Drain *d)
 	FAULT_POINT("node_replay_settled");
 	r->rate_bytes += d->batch.bytes;
 	d->from = d->batch.sequences[d->batch.n - 1] + 1;
-	d->done += d->batch.n;
+	for (uint32_t i = 0; i < d->batch.n; i++)
+		d->done[d->results[i]]++;
 	d->single -= d->single > 0 ? 1 : 0;
 	d->errors = 0;
 	d->state = DRAIN_IDLE;
@@ -377,9 +378,14 @@ static void end_drains(Replayer *r, bool stopping)
 			continue;
 		}
 		if (!stopping)
-			log_line(LOG_INFO, "replayed %llu hints to node %u in %.1f s",
-					 (unsigned long long) d->done, d->target,
-					 (double) (mono_us() - d->began_us) / 1e6);
+			log_line(
+				LOG_INFO,
+				"replayed hints to node %u for %.1f s: %llu taken, %llu no longer wanted, %llu "
+				"set aside",
+				d->target, (double) (mono_us() - d->began_us) / 1e6,
+				(unsigned long long) d->done[REPLAY_APPLIED],
+				(unsigned long long) d->done[REPLAY_OBSOLETE],
+				(unsigned long long) d->done[REPLAY_POISON]);
 		*p = d->next;
 		r->ndrains--;
 		drain_free(d);

@@ -266,6 +266,11 @@ static void test_rehold_poison(void **state)
 	/* what may pass is no poison: the log node asks again */
 	put_apply(&b, 6, "a", version_of(clock), "one", true);
 	assert_int_equal(replay_at(f, f->topo->epoch + 1, MSG_APPLY, view(&b), &out), DORIS_BEHIND);
+	/* a start that an admin has not matched yet: it wants the topology that does */
+	f->node->placement->named = false;
+	assert_int_equal(replay_at(f, f->topo->epoch, MSG_APPLY, view(&b), &out), DORIS_UNAVAILABLE);
+	assert_int_equal(replay_at(f, f->topo->epoch + 1, MSG_APPLY, view(&b), &out), DORIS_BEHIND);
+	f->node->placement->named = true;
 	atomic_store(&f->node->disk_full, true);
 	assert_int_equal(replay_at(f, f->topo->epoch, MSG_APPLY, view(&b), &out), DORIS_DISK_FULL);
 	atomic_store(&f->node->disk_full, false);
