@@ -82,7 +82,7 @@ typedef enum JobKind
 	JOB_OPERATE,   /* request, operate */
 	JOB_DOWN, /* node, what, waiters: the probe failed, or an operator said so; its leases are over */
 	JOB_UP,	  /* node, incarnation, for_ms: answers again */
-	JOB_SEEN,	   /* node, incarnation, mark, epoch: a start that no HELLO told us of */
+	JOB_SEEN,	   /* node, incarnation: a start that no HELLO told us of */
 	JOB_TOPOLOGY,  /* topology: somebody handed us a newer one */
 	JOB_OUTRANKED, /* node, term: it knows a later term than that */
 	JOB_ALARM	   /* node, what: the same epoch with another hash */
@@ -99,8 +99,6 @@ typedef struct Job
 	Operate operate;
 	uint32_t node;
 	uint64_t incarnation;
-	uint64_t mark;
-	uint64_t epoch;
 	uint64_t term;
 	uint64_t for_ms; /* UP: answers since so long; DOWN: has not answered for so long */
 	char what[280];

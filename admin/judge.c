@@ -105,9 +105,9 @@ static DorisStatus check_predecessor(Lead *l, const TopoNode *node, const Hello 
 	return DORIS_OK;
 }
 
-/* Compares what the node says with what it said before; why: what is not good about it. */
-static StartMatch compare(const Lead *l, const TopoNode *node, const NodeRow *row, const Hello *h,
-						  char *why, size_t size)
+/* Does the node lack what it said that it had? why: what is not good about it. */
+static bool is_behind(const Lead *l, const TopoNode *node, const NodeRow *row, const Hello *h,
+					  char *why, size_t size)
 {
 	const HeartReport *r = reports_of(l, node->id);
 	uint64_t mark = row->mark;
@@ -116,7 +116,7 @@ static StartMatch compare(const Lead *l, const TopoNode *node, const NodeRow *ro
 	if (memcmp(node->home, h->home, DORIS_UUID_SIZE) != 0)
 	{
 		snprintf(why, size, "it has a new home");
-		return START_BEHIND;
+		return true;
 	}
 	/* The latest word of the start that is in force, which the database may not have yet. */
 	if (r != NULL && reports_current(l, r))
@@ -133,8 +133,8 @@ static StartMatch compare(const Lead *l, const TopoNode *node, const NodeRow *ro
 	else if (l->cluster.sync_interval && !h->clean)
 		snprintf(why, size, "it was not stopped cleanly, and sync is 'interval'");
 	else
-		return START_GOOD;
-	return START_BEHIND;
+		return false;
+	return true;
 }
 
 static Event start_event(const TopoNode *node, const NodeRow *row, const StartFacts *f,
@@ -150,13 +150,11 @@ static Event start_event(const TopoNode *node, const NodeRow *row, const StartFa
 			"down. Restore its disk, or accept the loss: doris_recover('%s', "
 			"accept_loss => true)",
 			why, n->last, n->last_vnode, row->name);
-	if (f->match == START_GOOD)
+	if (!f->behind)
 		return event_of("node_started", row->name, "at %s", f->address);
 	return event_of(kind, row->name, "%s: %u of its copies have to be made complete again%s", why,
 					n->incomplete,
-					n->last == 0	 ? ""
-					: f->accept_loss ? "; what it has of the others is all there is, as accepted"
-									 : "; the others are taken for complete, as the last ones");
+					n->last > 0 ? "; what it has of the others is all there is, as accepted" : "");
 }
 
 /* A start of a node that the topology knows. UNAVAILABLE: it has to stay down. */
@@ -241,7 +239,7 @@ static DorisStatus greet(Lead *l, Job *job, uint32_t *id, DorisError *err)
 		status = check_predecessor(l, node, h, err);
 		if (status != DORIS_OK)
 			return status;
-		f.match = compare(l, node, &row, h, why, sizeof(why));
+		f.behind = is_behind(l, node, &row, h, why, sizeof(why));
 		return start(l, node, &row, &f, why, err);
 	}
 	memcpy(row.home, h->home, DORIS_UUID_SIZE);
@@ -279,14 +277,13 @@ void judge_hello(Lead *l, Job *job)
 }
 
 /*
- * A start whose HELLO nobody could enter. How it stopped, and what it had before it went on, is not known any more: what
- * others have complete as well is compared with them.
+ * A start that answers, but whose HELLO does not come. How it stopped, and what it had when it began, nobody has said: its
+ * mark may have grown since. So it counts as behind.
  */
 void judge_seen(Lead *l, const Job *job)
 {
 	const TopoNode *node = l->stored != NULL ? topology_node(l->stored, job->node) : NULL;
-	StartFacts f = {.incarnation = job->incarnation, .match = START_UNSURE};
-	const char *why = "it was started while no admin could compare it";
+	StartFacts f = {.incarnation = job->incarnation, .behind = true};
 	NodeRow row;
 	bool found;
 	DorisError err;
@@ -305,12 +302,7 @@ void judge_seen(Lead *l, const Job *job)
 	memcpy(f.home, node->home, DORIS_UUID_SIZE);
 	snprintf(f.address, sizeof(f.address), "%s", node->address);
 	f.accept_loss = row.accept_loss;
-	if (job->mark < row.mark || job->epoch < row.epoch)
-	{
-		f.match = START_BEHIND;
-		why = "it lacks what it had reported before";
-	}
-	if (start(l, node, &row, &f, why, &err) != DORIS_OK)
+	if (start(l, node, &row, &f, "it was started, and does not say with what", &err) != DORIS_OK)
 		log_write(LOG_DEBUG, "the start of node %u is not entered: %s", job->node, err.message);
 }
 

@@ -161,11 +161,9 @@ static void see_start(Heart *h, Pulse *p, const NodeReport *report, uint64_t now
 		if (job != NULL)
 		{
 			job->incarnation = report->incarnation;
-			job->mark = report->mark;
-			job->epoch = report->epoch;
 			job_post(h->admin, job);
 		}
-		p->next_seen = now + PULSE_AGAIN_MS;
+		p->next_seen = now + PULSE_SEEN_MS;
 	}
 }
 

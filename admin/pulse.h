@@ -7,10 +7,11 @@
 #include "admin.h"
 #include "call.h"
 
-#define PULSE_TICK_MS 50		  /* how often lost connections are looked for */
-#define PULSE_BUSY_TICK_MS 10	  /* while something connects or is probed */
-#define PULSE_AGAIN_MS 1000		  /* before the same job is posted again */
-#define PULSE_REFUSED_TRIES 3	  /* refused connections in a row that make a probe fail... */
+#define PULSE_TICK_MS 50	  /* how often lost connections are looked for */
+#define PULSE_BUSY_TICK_MS 10 /* while something connects or is probed */
+#define PULSE_AGAIN_MS 1000	  /* before the same job is posted again */
+#define PULSE_SEEN_MS 3000	  /* a HELLO has so long to come before a start is judged without one */
+#define PULSE_REFUSED_TRIES 3 /* refused connections in a row that make a probe fail... */
 #define PULSE_REFUSED_PAUSE_MS 50 /* ...with this between them */
 #define PULSE_PUT_MS 10000		  /* a node may take this long to take a topology */
 #define PULSE_RECOVER_MS \

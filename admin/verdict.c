@@ -217,11 +217,11 @@ StartResult verdict_start(Topology *t, uint32_t node, const StartFacts *facts, u
 					  memcmp(n->home, facts->home, DORIS_UUID_SIZE) == 0 &&
 					  strcmp(n->address, facts->address) == 0))
 		return START_KNOWN;
-	if (facts->match == START_GOOD)
+	if (!facts->behind)
 		out->incomplete = verdict_incomplete(t, node);
 	else
 		*changed = doubt_copies(t, node, epoch, out);
-	if (out->last > 0 && facts->match == START_BEHIND && !facts->accept_loss)
+	if (out->last > 0 && !facts->accept_loss)
 	{
 		/* Rule *last copy*: nothing could make these complete again. */
 		if (n->condition == NODE_UP)

@@ -23,20 +23,13 @@ typedef struct VerdictCount
 	uint32_t last_vnode; /* one of those */
 } VerdictCount;
 
-/* How a node's start compares with what is known of it (rule *start*). */
-typedef enum StartMatch
-{
-	START_GOOD,	  /* it has all that it ever acknowledged */
-	START_UNSURE, /* nothing says that it has not, but nobody looked before it went on */
-	START_BEHIND  /* it lacks something, or its home is a new one */
-} StartMatch;
-
+/* A start, and how it compares with what is known of the node (rule *start*). */
 typedef struct StartFacts
 {
 	uint8_t home[DORIS_UUID_SIZE];
 	uint64_t incarnation;
 	char address[DORIS_ADDRESS_MAX];
-	StartMatch match;
+	bool behind;	  /* it may lack something that it acknowledged, or its home is a new one */
 	bool accept_loss; /* an operator said: what it has is all there is */
 } StartFacts;
 
