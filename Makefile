@@ -88,7 +88,7 @@ $(BUILD)/dorisctl: $(CTL_OBJS) $(BUILD)/libdoris.a
 -include $(patsubst %.o,%.d,$(WIRE_OBJS) $(CLIENT_OBJS) $(NODE_OBJS) $(ADMIN_OBJS) $(CTL_OBJS))
 
 .PHONY: help setup programs all install install-programs uninstall-programs install-if-changed demo test unit \
-	units fuzz-short fuzzers installcheck regress isolation tap lint format asan valgrind faults bench clean
+	units chaos chaos-programs fuzz-short fuzzers installcheck regress isolation tap lint format asan valgrind faults bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -154,6 +154,22 @@ $(BUILD)/unit/%.o: OWN_CPPFLAGS += -Iunit -Inode -Iadmin -Ictl
 units: $(UNIT_TESTS) $(BUILD)/doris_node # which the rig starts
 unit: units ## build and run the unit tests
 	@BUILD='$(BUILD)' PG_CONFIG='$(PG_CONFIG)' tools/run-units $(UNIT_TESTS) $(wildcard unit/*/run)
+
+# ---- the fault suite's load, and the network that it puts in the path ----
+CHAOS_PROGRAMS = $(addprefix $(BUILD)/chaos/,load proxy shim.so)
+$(BUILD)/chaos/load: $(patsubst %,$(BUILD)/t/chaos/%.o,load work session history figures check)
+	@mkdir -p $(dir $@)
+	$(CC) $(SANITIZE) -o $@ $^ -lpq -lpthread -lm
+$(BUILD)/chaos/proxy: $(BUILD)/t/chaos/proxy.o
+	@mkdir -p $(dir $@)
+	$(CC) $(SANITIZE) -o $@ $^
+$(BUILD)/chaos/shim.so: $(BUILD)/t/chaos/shim.o
+	@mkdir -p $(dir $@)
+	$(CC) -shared -o $@ $^
+-include $(patsubst %.c,$(BUILD)/%.d,$(wildcard t/chaos/*.c))
+chaos-programs: $(CHAOS_PROGRAMS)
+chaos: install-if-changed chaos-programs ## run the fault suite (CHAOS="--seed N --cycles 200 --faults LIST", see tools/chaos --help)
+	@tools/chaos $(CHAOS)
 
 # ---- fuzzers: clang's libFuzzer over the decoders ----
 FUZZ_CC ?= clang
