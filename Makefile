@@ -78,7 +78,7 @@ $(BUILD)/libdoris.a: $(WIRE_OBJS) $(CLIENT_OBJS)
 	rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/libdoris.so.1: $(WIRE_OBJS) $(CLIENT_OBJS)
 	$(CC) $(SANITIZE) -shared -Wl,-soname,libdoris.so.1 -o $@ $^ $(LIBS_WIRE) -lpthread
-$(BUILD)/doris_node: $(NODE_OBJS) $(BUILD)/libwire.a
+$(BUILD)/doris_node: $(NODE_OBJS) $(BUILD)/libdoris.a
 	$(CC) $(SANITIZE) -o $@ $^ -lwiredtiger $(LIBS_WIRE) -lpthread
 $(BUILD)/doris_admin: $(ADMIN_OBJS) $(BUILD)/libdoris.a
 	$(CC) $(SANITIZE) -o $@ $^ -lpq $(LIBS_WIRE) -lpthread
@@ -137,7 +137,7 @@ UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(wildcard unit/test_*.c))
 unit_links = $(shell sed -n '1s,^/\* *links:\(.*\)\*/.*,\1,p' $(1))
 UNIT_wire = $(BUILD)/libwire.a
 UNIT_client = $(BUILD)/libdoris.a
-UNIT_node = $(filter-out %/main.o,$(NODE_OBJS))
+UNIT_node = $(filter-out %/main.o,$(NODE_OBJS)) $(BUILD)/libdoris.a
 UNIT_admin = $(filter-out %/main.o,$(ADMIN_OBJS))
 UNIT_ctl = $(filter-out %/main.o,$(CTL_OBJS))
 UNIT_rig = $(BUILD)/unit/rig.o
@@ -170,6 +170,15 @@ $(BUILD)/chaos/shim.so: $(BUILD)/t/chaos/shim.o
 chaos-programs: $(CHAOS_PROGRAMS)
 chaos: install-if-changed chaos-programs ## run the fault suite (CHAOS="--seed N --cycles 200 --faults LIST", see tools/chaos --help)
 	@tools/chaos $(CHAOS)
+
+# ---- the model of the protocol: unit/model, docs/model.md ----
+MODEL_OBJS = $(call objects,unit/model)
+$(BUILD)/unit/model/model: $(MODEL_OBJS)
+	$(CC) $(SANITIZE) -o $@ $^
+-include $(patsubst %.o,%.d,$(MODEL_OBJS))
+.PHONY: model
+model: $(BUILD)/unit/model/model ## explore the protocol's model, each rule on and off (MODEL="--help" for more)
+	@$< $(MODEL)
 
 # ---- fuzzers: clang's libFuzzer over the decoders ----
 FUZZ_CC ?= clang

@@ -66,6 +66,14 @@ extern DORIS_MUST_CHECK DorisStatus doris_namespace_change(DorisClient *c,
 extern DORIS_MUST_CHECK DorisStatus doris_operate(DorisClient *c, const Operate *operate,
 												  uint64_t *plan, DorisError *err);
 
+/*
+ * Ends a staged write that was met at `node` after its deadline (rules meet, close). *ended: it was finished or dropped; else it is
+ * undecided. UNAVAILABLE: somebody who has to be asked cannot be.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_settle(DorisClient *c, const KeyRef *at,
+												 const StagedInfo *s, uint32_t node, bool *ended,
+												 DorisError *err);
+
 /* ---- reading ---- */
 typedef struct DorisRow
 {

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "hints.h"
+#include "settle.h"
 
 #define EXIT_CLEAN 0
 #define EXIT_FAILED 1
@@ -52,6 +53,8 @@ static int run(const sigset_t *signals)
 	bool greeting = false;
 	bool housekeeping = false;
 	pthread_t recoverer;
+	pthread_t settler;
+	bool settling = false;
 	bool replaying = false;
 	bool recovering = false;
 	int signal_number = 0;
@@ -77,6 +80,11 @@ static int run(const sigset_t *signals)
 	}
 	if (st == DORIS_OK)
 	{
+		st = settle_start(&node, &settler, &err);
+		settling = st == DORIS_OK;
+	}
+	if (st == DORIS_OK)
+	{
 		st = greet_start(&node, &greeter, &err);
 		greeting = st == DORIS_OK;
 	}
@@ -98,6 +106,8 @@ static int run(const sigset_t *signals)
 		(void) pthread_join(replayer, NULL);
 	if (recovering)
 		(void) pthread_join(recoverer, NULL);
+	if (settling)
+		(void) pthread_join(settler, NULL);
 	if (greeting)
 		(void) pthread_join(greeter, NULL);
 	listener_close(node.listener);

@@ -289,6 +289,37 @@ DorisStatus index_gather(Worker *w, DorisTxnId txn, DorisBuf *out, uint32_t *n, 
 	return DORIS_OK;
 }
 
+DorisStatus index_list(Worker *w, DorisTxnId after, uint32_t limit, DorisBuf *ids, uint32_t *n,
+					   DorisError *err)
+{
+	const StoreDriver *d = w->node->driver;
+	uint8_t low[NUMBERED_SIZE];
+	DorisBytes none = {NULL, 0};
+	DorisBytes key;
+	DorisBytes value;
+	StoreScan *sc;
+	DorisStatus st =
+		d->scan(w->ss, STORE_TABLE_STAGED, txn_key(after, UINT32_MAX, low), none, &sc, err);
+
+	*n = 0;
+	if (st != DORIS_OK)
+		return st;
+	while (*n < limit && (st = d->next(sc, &key, &value, err)) == DORIS_OK)
+	{
+		static const uint8_t zero[4] = {0};
+
+		if (key.len != NUMBERED_SIZE || memcmp(key.data + DORIS_TXNID_SIZE, zero, 4) != 0)
+			continue;
+		buf_put_raw(ids, key.data, DORIS_TXNID_SIZE);
+		(*n)++;
+	}
+	d->scan_close(sc);
+	if (ids->failed)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory for a list of transactions",
+						   node_name(w->node));
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
 DorisStatus index_count(Worker *w, int64_t *transactions, DorisError *err)
 {
 	const StoreDriver *d = w->node->driver;

@@ -53,6 +53,7 @@ typedef enum NodeCounter
 	COUNT_HINT,
 	COUNT_REPLAY,
 	COUNT_PULL,
+	COUNT_PURGE,
 	COUNT_OTHER,		/* types a node does not know */
 	COUNT_BAD,			/* bytes that are no message of ours, or not sealed with our key */
 	COUNT_CLOCK,		/* sealed, but stamped outside the window */
@@ -82,19 +83,21 @@ typedef enum NodeCounter
 	COUNT_REHELD_APPLIED,
 	COUNT_REHELD_OBSOLETE,
 	COUNT_REHELD_POISON,
-	COUNT_PULLED,	 /* records taken over from another copy */
-	COUNT_SETTLED,	 /* staged writes settled with another copy */
-	COUNT_READY,	 /* copies made ready to be published as complete */
+	COUNT_PULLED,	  /* records taken over from another copy */
+	COUNT_SETTLED,	  /* staged writes settled with another copy */
+	COUNT_READY,	  /* copies made ready to be published as complete */
+	COUNT_TOMBSTONES, /* deleted (rule purge) */
+	COUNT_RETURNED,	  /* records of an older disk that had been deleted and purged elsewhere */
+	COUNT_CLOSED, /* transactions ended by the settler */
 	COUNT_LAST
 } NodeCounter;
 
 typedef struct Hints Hints; /* hints.c */
 
 /* ---- the topology, unpacked for this node; replaced under the epoch lock ---- */
-#define PLACE_TARGET 1 /* the node takes writes of the vnode */
-#define PLACE_JUDGE 2  /* it owns a complete copy: reads and judges */
-#define PLACE_RECOVER \
-	4 /* the node is up and its copy is to be made complete: see recover.c (I2) */
+#define PLACE_TARGET 1	/* the node takes writes of the vnode */
+#define PLACE_JUDGE 2	/* it owns a complete copy: reads and judges */
+#define PLACE_RECOVER 4 /* the node is up and its copy is to be made complete: see recover.c (I2) */
 
 typedef struct Placement
 {
@@ -104,7 +107,7 @@ typedef struct Placement
 	const NsDef **namespaces; /* by id, rising */
 	uint32_t targets;		  /* vnodes with PLACE_TARGET */
 	bool dead;				  /* the topology calls this node dead: it refuses everything */
-	bool named; /* it names this start: an admin has matched it (rule start) */
+	bool named;				  /* it names this start: an admin has matched it (rule start) */
 } Placement;
 
 /* ---- copies that are being made complete (recover.c), by vnode ---- */
@@ -118,14 +121,14 @@ typedef enum CopyState
 
 typedef struct Recovery
 {
-	_Atomic uint8_t *state;	 /* CopyState; back to COPY_NONE only under the epoch lock for writing */
+	_Atomic uint8_t *state; /* CopyState; back to COPY_NONE only under the epoch lock for writing */
 	_Atomic uint8_t *wanted; /* somebody met a staged write that this copy lacks */
 	_Atomic uint32_t nwanted;
-	_Atomic uint32_t open;		/* copies not ready yet */
-	_Atomic uint64_t bytes;		/* pulled since the recovery began */
-	_Atomic uint64_t expected;	/* in all; an estimate */
+	_Atomic uint32_t open;		 /* copies not ready yet */
+	_Atomic uint64_t bytes;		 /* pulled since the recovery began */
+	_Atomic uint64_t expected;	 /* in all; an estimate */
 	_Atomic uint32_t next_ready; /* where the next report's list begins */
-	pthread_mutex_t lock;		/* guards woken */
+	pthread_mutex_t lock;		 /* guards woken */
 	pthread_cond_t wake;
 	bool woken;
 } Recovery;
@@ -164,6 +167,17 @@ typedef struct KeptDelta
 	int64_t records;
 	int64_t staged;
 } KeptDelta;
+
+/*
+ * Rule purge: how far back a vnode's history still counts. Clocks; a version is behind one when its own clock is lower.
+ * Changed under the vnode's lock.
+ */
+typedef struct Floor
+{
+	_Atomic uint64_t fence;	 /* nothing new behind it is taken */
+	_Atomic uint64_t purged; /* tombstones behind it may be gone */
+	_Atomic uint8_t due;	 /* there may be some left */
+} Floor;
 
 /* What a record was before it was changed. */
 typedef struct RowWas
@@ -254,6 +268,7 @@ typedef struct Node
 
 	_Atomic uint8_t counted[DORIS_MAX_VNODES]; /* Tally */
 	Kept *kept;								   /* by vnode (DORIS_MAX_VNODES) */
+	Floor *floors;							   /* likewise */
 	_Atomic(NsCount *) ns_counts[NODE_NS_BUCKETS];
 	pthread_mutex_t ns_lock; /* adding to ns_counts */
 	_Atomic int64_t staged;	 /* transactions in STAGED */
@@ -311,14 +326,14 @@ typedef struct Worker
 	KeptDelta *kept; /* in order of the changes; owned */
 	int nkept;
 	int kept_cap;
-	RowWas was; /* the record that rows_load found last */
+	RowWas was;		 /* the record that rows_load found last */
 	DorisBuf key;	 /* a store key */
 	DorisBuf record; /* an encoded record */
 	DorisBuf index;	 /* an entry of STAGED */
 	DorisBuf projected[2];
-	DorisBuf scratch;				 /* an opened message */
-	DorisBuf body;					 /* a reply before it is enveloped */
-	DorisBuf out;					 /* a whole reply */
+	DorisBuf scratch; /* an opened message */
+	DorisBuf body;	  /* a reply before it is enveloped */
+	DorisBuf out;	  /* a whole reply */
 	/* Rule finish: what STAGEs have told to be committed, ended when nothing else is to be done. */
 	DorisTxnId *later;
 	uint32_t nlater;
@@ -510,6 +525,9 @@ extern DORIS_MUST_CHECK DorisStatus index_add(Worker *w, TxnSlot *slot, DorisTxn
 /* Appends all entries of the transaction to out; *n: how many. */
 extern DORIS_MUST_CHECK DorisStatus index_gather(Worker *w, DorisTxnId txn, DorisBuf *out,
 												 uint32_t *n, DorisError *err);
+/* Appends the ids of up to `limit` transactions with staged writes after that one, oldest first. */
+extern DORIS_MUST_CHECK DorisStatus index_list(Worker *w, DorisTxnId after, uint32_t limit,
+											   DorisBuf *ids, uint32_t *n, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus index_count(Worker *w, int64_t *transactions, DorisError *err);
 
 /* ---- requests: each leaves no transaction and no vnode lock behind; CONFLICT: call again ---- */
@@ -541,6 +559,23 @@ extern DORIS_MUST_CHECK DorisStatus read_execute(Worker *w, uint64_t epoch, cons
 												 DorisBuf *reply, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus scan_execute(Worker *w, uint64_t epoch, const ScanRequest *m,
 												 DorisBuf *reply, DorisError *err);
+/* Which records of a vnode are summed up. */
+typedef struct DigestRange
+{
+	uint32_t ns;	 /* 0: all namespaces that there are, as digest_namespaces found them */
+	uint64_t below;	 /* only versions whose clock is lower; 0: all */
+	uint64_t ignore; /* tombstones whose clock is lower are left out */
+	uint32_t *ids;	 /* of the namespaces, rising; owned */
+	uint32_t nids;
+} DigestRange;
+/* Takes the epoch lock for reading. */
+extern DORIS_MUST_CHECK DorisStatus digest_namespaces(Node *n, DigestRange *r, DorisError *err);
+extern void digest_range_free(DigestRange *r);
+/* Of the vnode in out->vnode, in a snapshot of its own; its table is there. No transaction, no locks. */
+extern DORIS_MUST_CHECK DorisStatus digest_vnode(Worker *w, const DigestRange *r, VnodeDigest *out,
+												 DorisError *err);
+/* What tells a committed record from any other one. */
+extern uint64_t digest_record(DorisBytes stored_key, const Record *r);
 extern DORIS_MUST_CHECK DorisStatus digest_execute(Worker *w, uint64_t epoch,
 												   const DigestRequest *m, DigestReply *out,
 												   DorisError *err);
@@ -568,6 +603,36 @@ extern void recover_report(Node *n, NodeReport *out);
 /* ---- pull.c: PULL, at a complete copy ---- */
 extern DORIS_MUST_CHECK DorisStatus pull_execute(Worker *w, uint64_t epoch, const PullRequest *m,
 												 DorisBuf *reply, DorisError *err);
+
+/* ---- purge.c: tombstones that go (rule purge) ---- */
+extern DORIS_MUST_CHECK DorisStatus purge_open(Node *n, DorisError *err);
+extern void purge_close(Node *n);
+/* At start: what was persisted. */
+extern DORIS_MUST_CHECK DorisStatus purge_load(Worker *w, DorisError *err);
+/* These with the vnode's lock held. Is a write of this version not to be taken any more, unless it is here already? */
+extern bool purge_refuses(const Node *n, uint32_t vnode, uint8_t space, DorisVersion version);
+/* Is what it was before its deletion perhaps forgotten? */
+extern bool purge_is_behind(const Node *n, uint32_t vnode, uint8_t space, DorisVersion version);
+/* record_commit_staged; but what is behind is taken off without being applied. */
+extern void purge_commit_staged(const Node *n, uint32_t vnode, uint8_t space, Record *r, int i);
+extern DORIS_MUST_CHECK DorisStatus purge_execute(Worker *w, uint64_t epoch, const PurgeRequest *m,
+												  PurgeReply *out, DorisError *err);
+/* A copy that is being made complete takes its source's floor, before anything else of it. STALE_EPOCH: void. */
+extern DORIS_MUST_CHECK DorisStatus purge_adopt(Worker *w, uint32_t vnode, uint64_t changed,
+												uint64_t fence, uint64_t purged, DorisError *err);
+/* Drops what it has committed behind `purged` of these keys (a run of bytes store key), which its source has not. */
+extern DORIS_MUST_CHECK DorisStatus purge_drop(Worker *w, uint32_t vnode, uint64_t changed,
+											   DorisBytes keys, DorisError *err);
+/* Deletes tombstones for some ms, from where it stopped. */
+typedef struct PurgeWalk
+{
+	uint32_t vnode;
+	DorisBuf from; /* store key in it; empty: its start */
+	bool skipped;  /* some of it must be looked at again */
+} PurgeWalk;
+extern DORIS_MUST_CHECK DorisStatus purge_tombstones(Worker *w, PurgeWalk *p, int ms,
+													 DorisError *err);
+extern void purge_walk_free(PurgeWalk *p);
 
 /* ---- control.c: what admins ask ---- */
 /* The report is freed by the caller: node_report_free. */

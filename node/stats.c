@@ -25,6 +25,7 @@ static const char *const counter_names[COUNT_LAST] = {
 	[COUNT_HINT] = "requests_hint",
 	[COUNT_REPLAY] = "requests_replay",
 	[COUNT_PULL] = "requests_pull",
+	[COUNT_PURGE] = "requests_purge",
 	[COUNT_OTHER] = "requests_other",
 	[COUNT_BAD] = "bad_messages",
 	[COUNT_CLOCK] = "refused_clock",
@@ -55,6 +56,9 @@ static const char *const counter_names[COUNT_LAST] = {
 	[COUNT_PULLED] = "records_pulled",
 	[COUNT_SETTLED] = "staged_settled",
 	[COUNT_READY] = "copies_ready",
+	[COUNT_CLOSED] = "transactions_closed",
+	[COUNT_TOMBSTONES] = "tombstones_purged",
+	[COUNT_RETURNED] = "records_outdated",
 };
 
 /* Names of namespaces' counters that can be told at once (I6). */
