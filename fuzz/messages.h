@@ -114,6 +114,8 @@ RECODE_REPLY_FREE(DigestReply, digest_reply)
 RECODE_BODY(HintRequest, hint_request)
 RECODE_BODY_FREE(ReplayRequest, replay_request)
 RECODE_BODY(PullRequest, pull_request)
+RECODE_BODY(PurgeRequest, purge_request)
+RECODE_REPLY(PurgeReply, purge_reply)
 RECODE_REPLY_FREE(StatsReply, stats_reply)
 
 /* The head of a reply: an error comes back as itself; after OK the rest is another decoder's. */
@@ -159,6 +161,9 @@ static const MessageCodec message_codecs[] = {
 	{"hint", recode_hint_request},
 	{"replay", recode_replay_request},
 	{"pull", recode_pull_request},
+	{"purge", recode_purge_request},
+	{"purge reply", recode_purge_reply},
+	{"repair", recode_apply_request},
 	{"stats reply", recode_stats_reply},
 	{"reply", recode_reply},
 };

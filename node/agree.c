@@ -251,7 +251,7 @@ DorisStatus agree_vnode(Recoverer *r, Source *s, const Todo *t, DorisError *err)
 	bool crowded = true;
 	DorisStatus st = DORIS_OK;
 
-	if (t->theirs.staged > 0)
+	if (t->theirs.kept.staged > 0)
 		st = take_staged(r, s, t->vnode, t->changed, false, NULL, err);
 	/* once is enough, unless the source changed its mind about rivals while it was asked */
 	for (int lap = 0; st == DORIS_OK && crowded; lap++)

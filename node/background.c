@@ -13,6 +13,7 @@
 #define ROUND_MS 1000
 #define PURGE_MEMORY 50000	 /* entries for each round */
 #define PURGE_STEP 1000		 /* entries, rows for each store transaction */
+#define TOMBSTONES_MS 100	 /* of each round */
 #define PURGE_DECISIONS 2000 /* decision rows for each round */
 #define DROP_ROWS 50000		 /* rows of dropped namespaces for each round */
 #define RECOUNT_MS 300		 /* of each round */
@@ -45,6 +46,7 @@ typedef struct Purge
 	DorisTxnId memory_from; /* outcomes before it are gone already */
 	uint64_t memory_again;	/* monotonic ms: old ones that came since (hints) are looked for then */
 	uint32_t decision_vnode; /* where the next round goes on */
+	PurgeWalk tombstones;
 	uint32_t drop_vnode;
 } Purge;
 
@@ -280,6 +282,8 @@ static DorisStatus purge_round(Worker *w, Purge *p, DorisError *err)
 			st = purge_decisions(w, v, &budget, err);
 	}
 	if (st == DORIS_OK)
+		st = purge_tombstones(w, &p->tombstones, TOMBSTONES_MS, err);
+	if (st == DORIS_OK)
 		st = drop_gone(w, p, err);
 	return st;
 }
@@ -291,6 +295,7 @@ DorisStatus background_purge(Worker *w, DorisError *err)
 
 	for (int i = 0; st == DORIS_OK && i < 64; i++)
 		st = purge_round(w, &p, err);
+	purge_walk_free(&p.tombstones);
 	return st;
 }
 
@@ -363,6 +368,7 @@ static void *background_main(void *arg)
 		recount_some(&w, &recount);
 		n->driver->idle(w.ss);
 	}
+	purge_walk_free(&purge.tombstones);
 	worker_free(&w);
 	return NULL;
 }

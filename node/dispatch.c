@@ -229,6 +229,21 @@ static DorisStatus handle_pull(Worker *w, const Envelope *e, DorisBytes body, Do
 	return pull_execute(w, e->epoch, &m, &w->body, err);
 }
 
+static DorisStatus handle_purge(Worker *w, const Envelope *e, DorisBytes body, DorisError *err)
+{
+	PurgeRequest m;
+	PurgeReply reply;
+	DorisStatus st = purge_request_decode(body, &m, err);
+
+	if (st == DORIS_OK)
+		st = purge_execute(w, e->epoch, &m, &reply, err);
+	if (st != DORIS_OK)
+		return st;
+	reply_put_ok(&w->body);
+	purge_reply_encode(&w->body, &reply);
+	return DORIS_OK;
+}
+
 static DorisStatus handle_hint(Worker *w, const Envelope *e, DorisBytes body, DorisError *err)
 {
 	HintRequest m;
@@ -273,6 +288,7 @@ static const Route routes[] = {
 	{MSG_APPLY, COUNT_APPLY, true, handle_apply},
 	{MSG_DIGEST, COUNT_DIGEST, false, handle_digest},
 	{MSG_PULL, COUNT_PULL, false, handle_pull},
+	{MSG_PURGE, COUNT_PURGE, false, handle_purge}, /* locks by itself */
 	{MSG_HINT, COUNT_HINT, true, handle_hint},
 	{MSG_REPLAY, COUNT_REPLAY, false, handle_replay}, /* locks by itself */
 	{MSG_PING, COUNT_PING, false, handle_ping},
@@ -414,5 +430,6 @@ bool dispatch_is_long(DorisBytes message)
 	(void) cursor_u32(&c);
 	(void) cursor_u16(&c);
 	type = cursor_u16(&c);
-	return !c.bad && (type == MSG_SCAN || type == MSG_DIGEST || type == MSG_REPLAY || type == MSG_PULL);
+	return !c.bad && (type == MSG_SCAN || type == MSG_DIGEST || type == MSG_REPLAY ||
+					  type == MSG_PULL || type == MSG_PURGE);
 }

@@ -68,7 +68,7 @@ static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, Doris
 		pass->found++;
 		pass->decision = pass->decision || r->staged[i].mode == TXN_DECISION;
 		if (item->commit)
-			record_commit_staged(r, i);
+			purge_commit_staged(w->node, vnode, key.data[0], r, i);
 		else
 			record_remove_staged(r, i);
 		st = rows_save(w, vnode, key, r, err);

@@ -194,6 +194,8 @@ static DorisStatus load_state(Worker *w, DorisError *err)
 		return st;
 	st = tables_load(w, err);
 	if (st == DORIS_OK)
+		st = purge_load(w, err);
+	if (st == DORIS_OK)
 		st = epoch_load(w, err);
 	if (st == DORIS_OK)
 		st = counters_load(w, err);
@@ -232,6 +234,8 @@ DorisStatus node_open(Node *n, const Config *config, const StoreDriver *driver, 
 		randombytes_buf(&n->incarnation, sizeof(n->incarnation));
 	} while (n->incarnation == 0); /* in a topology: none seen yet */
 	st = recover_open(n, err);
+	if (st == DORIS_OK)
+		st = purge_open(n, err);
 	if (st == DORIS_OK)
 		st = keys_load(config->key_file, &n->keys, err);
 	if (st == DORIS_OK && driver == &store_wiredtiger)
@@ -278,6 +282,7 @@ void node_close(Node *n, bool clean)
 	counters_free(n);
 	hints_close(n);
 	recover_close(n);
+	purge_close(n);
 	keys_wipe(&n->keys);
 	free(n->lapsed);
 	n->lapsed = NULL;

@@ -6,6 +6,10 @@
  * Else the sums of runs are compared and only records of runs that differ are pulled. The source's memory comes after the last pass: a
  * transaction that was staged when its row was looked at is held here, one that was committed then is remembered there
  * by now.
+ *
+ * Rule purge: an older disk may hold rows whose tombstones are gone everywhere. So before anything else the source's floor is taken
+ * over, and what is committed here behind its `purged`, and not there, is dropped. The source's floor stands still meanwhile: it is
+ * not raised while a copy is incomplete.
  */
 #include "recover.h"
 
@@ -19,6 +23,76 @@ static DorisBytes view_of(const DorisBuf *b)
 	DorisBytes v = {b->data, b->len};
 
 	return v;
+}
+
+/* Keys from `low` on that are committed here behind `purged`, and not on the page, which ends before `high` (empty: nowhere). */
+static DorisStatus find_absent(Recoverer *r, const Todo *t, DorisBytes low, DorisBytes high,
+							   const SourcePage *page, DorisBuf *out, DorisError *err)
+{
+	Worker *w = &r->w;
+	const StoreDriver *d = w->node->driver;
+	DorisCursor items = page->items;
+	uint32_t left = page->n;
+	Record theirs;
+	DorisBytes their_key = {NULL, 0};
+	DorisBytes key;
+	DorisBytes value;
+	StoreScan *sc;
+	DorisStatus st;
+
+	locks_clear(w);
+	st = commit_begin(w, err);
+	if (st == DORIS_OK)
+		st = d->scan_once(w->ss, t->vnode, low, high, &sc, err);
+	if (st != DORIS_OK)
+	{
+		commit_abandon(w);
+		return st;
+	}
+	record_clear(&theirs);
+	while ((st = d->next(sc, &key, &value, err)) == DORIS_OK)
+	{
+		if (!record_decode(value, &w->row))
+		{
+			st = doris_error(err, DORIS_IO, "%s: a record of vnode %u is damaged",
+							 node_name(w->node), t->vnode);
+			break;
+		}
+		while (left > 0 && (their_key.data == NULL || bytes_compare(their_key, key) < 0))
+		{
+			their_key = cursor_bytes(&items);
+			left--;
+			/* it was merged already: it decodes */
+			if (!record_decode(cursor_bytes(&items), &theirs))
+				record_clear(&theirs);
+		}
+		if (w->row.committed && purge_is_behind(w->node, t->vnode, key.data[0], w->row.version) &&
+			(their_key.data == NULL || bytes_compare(their_key, key) != 0 || !theirs.committed))
+			buf_put_view(out, key);
+	}
+	d->scan_close(sc);
+	commit_abandon(w);
+	if (st == DORIS_NOT_FOUND)
+		st = DORIS_OK;
+	if (st == DORIS_OK && out->failed)
+		st = doris_error(err, DORIS_NO_MEMORY, "pulling: out of memory");
+	return st;
+}
+
+static DorisStatus drop_absent(Recoverer *r, const Todo *t, DorisBytes low, DorisBytes high,
+							   const SourcePage *page, DorisError *err)
+{
+	DorisBuf keys;
+	DorisStatus st;
+
+	if (t->theirs.purged == 0)
+		return DORIS_OK;
+	buf_init(&keys);
+	st = find_absent(r, t, low, high, page, &keys, err);
+	if (st == DORIS_OK && keys.len > 0)
+		st = purge_drop(&r->w, t->vnode, t->changed, view_of(&keys), err);
+	buf_free(&keys);
+	return st;
 }
 
 /* Pulls and merges RECORDS or STAGED of a range; the next page is on its way while one is merged. */
@@ -39,6 +113,7 @@ static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat w
 	while (st == DORIS_OK && !done)
 	{
 		SourcePage page;
+		DorisBytes from = m.low;
 
 		st = source_page(s, &m, &page, err);
 		if (st != DORIS_OK)
@@ -61,6 +136,8 @@ static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat w
 			st = merge_page(&merge, page.items, page.n, err);
 		if (st == DORIS_OK)
 			st = merge_finish(&merge, err);
+		if (st == DORIS_OK && what == PULL_RECORDS)
+			st = drop_absent(r, t, from, done ? high : m.low, &page, err);
 		/* of a row that is full something has to go before more is taken */
 		if (st == DORIS_OK && merge.rivals.n > 0)
 			st = agree_want(r, s, t->vnode, t->changed, false, err);
@@ -119,6 +196,7 @@ static DorisStatus sum_upto(Compare *c, DorisBytes last, KeptSum *sum, DorisErro
 static DorisStatus compare_page(Compare *c, DorisBytes low, const SourcePage *page, DorisBuf *out,
 								DorisError *err)
 {
+	static const DorisBytes none = {NULL, 0};
 	DorisCursor items = page->items;
 	DorisBuf from; /* the end of the run before */
 	DorisBuf open; /* where the range that differs begins */
@@ -168,6 +246,18 @@ static DorisStatus compare_page(Compare *c, DorisBytes low, const SourcePage *pa
 		if (open.failed || from.failed || out->failed)
 			st = doris_error(err, DORIS_NO_MEMORY, "comparing runs: out of memory");
 	}
+	/* what is here behind the source's last record it has not: to be dropped, if that was purged there */
+	if (st == DORIS_OK && page->done && c->t->theirs.purged > 0)
+	{
+		st = c->started ? DORIS_OK : compare_next(c, err);
+		if (st == DORIS_OK && c->more)
+		{
+			buf_put_view(out, view_of(&from));
+			buf_put_view(out, none);
+		}
+		if (st == DORIS_OK && out->failed)
+			st = doris_error(err, DORIS_NO_MEMORY, "comparing runs: out of memory");
+	}
 	buf_free(&from);
 	buf_free(&open);
 	buf_free(&end);
@@ -215,7 +305,7 @@ static DorisStatus pass_by_runs(Recoverer *r, Source *s, const Todo *t, DorisErr
 			break;
 		done = page.done;
 		buf_reset(&ranges);
-		if (page.n > 0)
+		if (page.n > 0 || t->theirs.purged > 0)
 		{
 			Compare c = {.r = r, .t = t};
 
@@ -254,7 +344,8 @@ DorisStatus pass_vnode(Recoverer *r, Source *s, Todo *t, DorisError *err)
 	uint32_t got;
 	DorisStatus st = DORIS_OK;
 
-	if (t->theirs.staged > 0)
+	st = purge_adopt(&r->w, t->vnode, t->changed, t->theirs.fence, t->theirs.purged, err);
+	if (st == DORIS_OK && t->theirs.kept.staged > 0)
 	{
 		st = pull_range(r, s, t, PULL_STAGED, none, none, err);
 		if (st == DORIS_OK)
@@ -264,7 +355,7 @@ DorisStatus pass_vnode(Recoverer *r, Source *s, Todo *t, DorisError *err)
 		st = kept_read(&r->w, t->vnode, &mine, err);
 	if (st != DORIS_OK)
 		return st;
-	if (mine.digest == t->theirs.digest && mine.records == t->theirs.records)
+	if (mine.digest == t->theirs.kept.digest && mine.records == t->theirs.kept.records)
 		return DORIS_OK;
 	/* with nothing here there is nothing to compare */
 	return mine.records == 0 ? pull_range(r, s, t, PULL_RECORDS, none, none, err)

@@ -71,6 +71,7 @@ static DorisStatus apply_row(Worker *w, const ApplyRequest *m, uint32_t i, Apply
 							 uint32_t *applied, DorisError *err)
 {
 	const ApplyRow *row = &m->rows[i];
+	const Node *n = w->node;
 	Record *r = &w->row;
 	DorisBytes key;
 	DorisVersion highest;
@@ -103,6 +104,16 @@ static DorisStatus apply_row(Worker *w, const ApplyRequest *m, uint32_t i, Apply
 		else if (version_compare(r->staged[k].version, highest) > 0)
 			highest = r->staged[k].version;
 	}
+	/* rule purge: a repair may bring what is behind the fence if nothing was purged since it looked */
+	if (!any_proved && purge_refuses(n, row->at.vnode, row->at.space, row->version) &&
+		!(m->has_purged && m->purged == atomic_load(&n->floors[row->at.vnode].purged)))
+	{
+		DorisVersion fence = {.clock = atomic_load(&n->floors[row->at.vnode].fence)};
+
+		return note_higher(m, i, version_compare(fence, highest) > 0 ? fence : highest, out, err);
+	}
+	if (row->deleted && purge_is_behind(n, row->at.vnode, row->at.space, row->version))
+		return DORIS_OK; /* as good as purged */
 	if (m->from_client && version_compare(highest, row->version) > 0)
 		return note_higher(m, i, highest, out, err);
 	if (!record_apply(r, row->version, row->deleted, row->value) && !any_proved)

@@ -107,6 +107,8 @@ static DorisStatus put_digest(Page *p, uint64_t epoch, uint32_t vnode, DorisErro
 	buf_put_u64(p->reply, sum.digest);
 	buf_put_u64(p->reply, sum.records);
 	buf_put_u64(p->reply, sum.staged);
+	buf_put_u64(p->reply, atomic_load(&p->w->node->floors[vnode].fence));
+	buf_put_u64(p->reply, atomic_load(&p->w->node->floors[vnode].purged));
 	p->n++;
 	return DORIS_OK;
 }
@@ -199,9 +201,21 @@ static DorisStatus pull_ranges(Page *p, DorisError *err)
 	return st;
 }
 
-/* ---- RECORDS, STAGED ---- */
+/* ---- RECORDS, STAGED, HASHES ---- */
 
-static DorisStatus pull_records(Page *p, bool only_staged, DorisError *err)
+/* HASHES: what is committed, in short. */
+static void put_hash(Page *p, DorisBytes key, const Record *r)
+{
+	if (!r->committed)
+		return;
+	buf_put_view(p->reply, key);
+	buf_put_version(p->reply, r->version);
+	buf_put_u8(p->reply, r->tombstone ? 1 : 0);
+	buf_put_u64(p->reply, digest_record(key, r));
+	p->n++;
+}
+
+static DorisStatus pull_records(Page *p, DorisError *err)
 {
 	Worker *w = p->w;
 	const StoreDriver *d = w->node->driver;
@@ -216,24 +230,22 @@ static DorisStatus pull_records(Page *p, bool only_staged, DorisError *err)
 		return st;
 	while ((st = d->next(sc, &key, &value, err)) == DORIS_OK)
 	{
-		bool wanted = true;
+		bool hash = p->m->what == PULL_HASHES;
 
-		if (page_is_late(p) || page_is_full(p, key.len + value.len))
+		if (page_is_late(p) || page_is_full(p, key.len + (hash ? 32 : value.len)))
 		{
 			done = false;
 			st = DORIS_NOT_FOUND; /* the end of the page */
 			break;
 		}
-		if (only_staged)
+		if (p->m->what != PULL_RECORDS && !record_decode(value, &w->row))
 		{
-			if (!record_decode(value, &w->row))
-			{
-				st = damaged(w, p->m->vnode, err);
-				break;
-			}
-			wanted = w->row.nstaged > 0;
+			st = damaged(w, p->m->vnode, err);
+			break;
 		}
-		if (wanted)
+		if (hash)
+			put_hash(p, key, &w->row);
+		else if (p->m->what == PULL_RECORDS || w->row.nstaged > 0)
 		{
 			buf_put_view(p->reply, key);
 			buf_put_view(p->reply, value);
@@ -276,8 +288,7 @@ static DorisStatus pull_vnode(Page *p, uint64_t epoch, DorisError *err)
 		locks_clear(w);
 		st = commit_begin(w, err);
 		if (st == DORIS_OK)
-			st = p->m->what == PULL_RANGES ? pull_ranges(p, err)
-										   : pull_records(p, p->m->what == PULL_STAGED, err);
+			st = p->m->what == PULL_RANGES ? pull_ranges(p, err) : pull_records(p, err);
 		commit_abandon(w);
 	}
 	commit_need_vnode(w, p->m->vnode);
@@ -351,6 +362,7 @@ DorisStatus pull_execute(Worker *w, uint64_t epoch, const PullRequest *m, DorisB
 		case PULL_RANGES:
 		case PULL_RECORDS:
 		case PULL_STAGED:
+		case PULL_HASHES:
 			return pull_vnode(&p, epoch, err);
 		case PULL_MEMORY:
 			return pull_memory(&p, epoch, err);

@@ -437,7 +437,7 @@ static void estimate(Recoverer *r)
 static bool fetch_digests(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 {
 	uint32_t vnodes[DIGEST_BATCH];
-	KeptSum sums[DIGEST_BATCH];
+	SourceSum sums[DIGEST_BATCH];
 	DorisError err = {0};
 	uint32_t batch = DIGEST_BATCH;
 
@@ -517,7 +517,7 @@ static bool settle_some(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 		if (st != DORIS_OK)
 			good = may_go_on(s, &todo[i], st, &err);
 		else
-			todo[i].theirs.staged = 0; /* settled */
+			todo[i].theirs.kept.staged = 0; /* settled */
 	}
 	step(r, "recover_settled");
 	if (!good)
@@ -554,8 +554,8 @@ static void recover_from(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 		const Kept *mine = &r->w.node->kept[todo[i].vnode];
 		int64_t records = atomic_load(&mine->records);
 
-		if (!todo[i].failed && (int64_t) todo[i].theirs.records > records)
-			todo[i].missing = todo[i].theirs.records - (uint64_t) records;
+		if (!todo[i].failed && (int64_t) todo[i].theirs.kept.records > records)
+			todo[i].missing = todo[i].theirs.kept.records - (uint64_t) records;
 	}
 	estimate(r);
 	for (uint32_t i = 0; i < n && clock_mono_ms() < r->round_until; i++)

@@ -18,7 +18,7 @@ typedef struct Todo
 	uint32_t vnode;
 	uint64_t changed; /* the changed(v) for which it is done */
 	uint32_t source;  /* node id */
-	KeptSum theirs;	  /* what the source told last */
+	SourceSum theirs; /* what the source told last */
 	uint64_t missing; /* records that the source has more: for the estimate */
 	bool passed;
 	bool failed; /* in this round */

@@ -40,7 +40,8 @@ static DorisStatus check_row(const Node *n, const KeyRef *at, size_t value_len, 
  * A row that is full of staged writes of which the ends were lost: one whose version another was based on was read
  * as committed, so it is (rule meet). Their ids go into proved.
  */
-static int fold_proved(Record *r, const StageRow *row, DorisTxnId proved[RECORD_MAX_STAGED])
+static int fold_proved(const Node *node, Record *r, const StageRow *row,
+					   DorisTxnId proved[RECORD_MAX_STAGED])
 {
 	DorisVersion bases[RECORD_MAX_STAGED + 1];
 	int nbases = r->nstaged;
@@ -56,7 +57,7 @@ static int fold_proved(Record *r, const StageRow *row, DorisTxnId proved[RECORD_
 			if (version_compare(r->staged[k].version, bases[b]) != 0)
 				continue;
 			proved[n++] = r->staged[k].txn;
-			record_commit_staged(r, k);
+			purge_commit_staged(node, row->at.vnode, row->at.space, r, k);
 			break;
 		}
 	}
@@ -90,16 +91,20 @@ static DorisStatus hold_row(Worker *w, const StageRequest *m, const StageRow *ro
 	{
 		/* a node that knows an id as committed still applies its value (rule finish) */
 		if (mine >= 0)
-			record_commit_staged(r, mine);
+			purge_commit_staged(w->node, row->at.vnode, row->at.space, r, mine);
+		else if (purge_refuses(w->node, row->at.vnode, row->at.space, m->version))
+			return DORIS_OK;
 		else if (!record_apply(r, m->version, row->kind == WRITE_DELETE, row->value))
 			return DORIS_OK;
 	}
 	else if (mine >= 0 || (r->committed && version_compare(r->version, m->version) == 0))
 		return DORIS_OK;
+	else if (purge_refuses(w->node, row->at.vnode, row->at.space, m->version))
+		return DORIS_OK; /* rule purge: from before all copies were found equal */
 	else
 	{
 		if (r->nstaged >= RECORD_MAX_STAGED)
-			nproved = fold_proved(r, row, proved);
+			nproved = fold_proved(w->node, r, row, proved);
 		if (r->nstaged >= RECORD_MAX_STAGED)
 		{
 			*full = true;

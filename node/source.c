@@ -101,7 +101,7 @@ DorisStatus source_quick(Source *s, uint16_t type, DorisBytes body, DorisCursor 
 	return st;
 }
 
-DorisStatus source_digests(Source *s, const uint32_t *vnodes, uint32_t n, KeptSum *out,
+DorisStatus source_digests(Source *s, const uint32_t *vnodes, uint32_t n, SourceSum *out,
 						   uint32_t *got, DorisError *err)
 {
 	PullRequest m = {.what = PULL_DIGEST, .vnode = vnodes[0]};
@@ -131,9 +131,11 @@ DorisStatus source_digests(Source *s, const uint32_t *vnodes, uint32_t n, KeptSu
 		*got = cursor_u32(&c);
 		for (uint32_t i = 0; i < *got && i < n; i++)
 		{
-			out[i].digest = cursor_u64(&c);
-			out[i].records = cursor_u64(&c);
-			out[i].staged = cursor_u64(&c);
+			out[i].kept.digest = cursor_u64(&c);
+			out[i].kept.records = cursor_u64(&c);
+			out[i].kept.staged = cursor_u64(&c);
+			out[i].fence = cursor_u64(&c);
+			out[i].purged = cursor_u64(&c);
 		}
 		if (*got == 0 || *got > n || !cursor_at_end(&c))
 			st = doris_error(err, DORIS_BAD_MESSAGE, "%s answers with odd digests", s->quick.who);

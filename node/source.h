@@ -45,9 +45,16 @@ extern void source_worked(Source *s);
  */
 extern DORIS_MUST_CHECK DorisStatus source_quick(Source *s, uint16_t type, DorisBytes body,
 												 DorisCursor *out, DorisError *err);
-/* Sums of n vnodes, in order; *got: of how many (at least one). */
+/* What a source tells of a vnode: its sums, and its floor (rule purge). */
+typedef struct SourceSum
+{
+	KeptSum kept;
+	uint64_t fence;
+	uint64_t purged;
+} SourceSum;
+/* Of n vnodes, in order; *got: of how many (at least one). */
 extern DORIS_MUST_CHECK DorisStatus source_digests(Source *s, const uint32_t *vnodes, uint32_t n,
-												   KeptSum *out, uint32_t *got, DorisError *err);
+												   SourceSum *out, uint32_t *got, DorisError *err);
 /* Asks for a page; source_page waits for it. One page at a time. */
 extern DORIS_MUST_CHECK DorisStatus source_ask_page(Source *s, const PullRequest *m,
 													DorisError *err);

@@ -114,7 +114,7 @@ static DorisStatus judge_row(StageJob *j, uint32_t i, Record *r, DorisTxnId *pro
 			{
 				*proved = r->staged[k].txn;
 				*any_proved = true;
-				record_commit_staged(r, k);
+				purge_commit_staged(j->w->node, row->at.vnode, row->at.space, r, k);
 				break;
 			}
 		}
@@ -189,7 +189,9 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 	{
 		/* a node that knows an id as committed still applies its value (rule finish) */
 		if (mine >= 0)
-			record_commit_staged(r, mine);
+			purge_commit_staged(w->node, row->at.vnode, row->at.space, r, mine);
+		else if (purge_refuses(w->node, row->at.vnode, row->at.space, j->m->version))
+			return DORIS_OK; /* long applied, perhaps deleted since */
 		else if (!record_apply(r, j->m->version, row->kind == WRITE_DELETE, row->value))
 			return DORIS_OK;
 	}
@@ -199,7 +201,7 @@ static DorisStatus stage_row(StageJob *j, uint32_t i, DorisError *err)
 	{
 		bool good = true;
 
-		if (j->forgotten)
+		if (j->forgotten || purge_refuses(w->node, row->at.vnode, row->at.space, j->m->version))
 			return add_conflict(j, i, REFUSAL_HORIZON) == NULL ? no_memory(j, err) : DORIS_OK;
 		if (j->some_refused)
 		{

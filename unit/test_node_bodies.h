@@ -33,7 +33,7 @@ static inline void put_apply(DorisBuf *b, uint32_t vnode, const char *key, Doris
 							 const char *value, bool from_client)
 {
 	ApplyRow row = {{DORIS_SPACE_ROWS, NS, vnode, bytes_of(key)}, false, version, bytes_of(value)};
-	ApplyRequest m = {from_client, 1, &row};
+	ApplyRequest m = {.from_client = from_client, .nrows = 1, .rows = &row};
 
 	buf_reset(b);
 	apply_request_encode(b, &m);

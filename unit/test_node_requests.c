@@ -31,7 +31,7 @@ static DorisStatus apply(Fixture *f, bool from_client, uint32_t vnode, const cha
 {
 	ApplyRow row = {
 		{DORIS_SPACE_ROWS, NS, vnode, bytes_of(key)}, deleted, version, bytes_of(value)};
-	ApplyRequest m = {from_client, 1, &row};
+	ApplyRequest m = {.from_client = from_client, .nrows = 1, .rows = &row};
 	ApplyReply reply;
 	DorisStatus st;
 

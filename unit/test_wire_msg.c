@@ -232,7 +232,15 @@ static void put_apply_request(DorisBuf *b)
 	ApplyRow rows[2] = {{{DORIS_SPACE_ROWS, 7, 5, BYTES("k1")}, false, version, BYTES("value")},
 						{{DORIS_SPACE_ROWS, 7, 6, BYTES("k2")}, true, version, BYTES("")}};
 
-	apply_request_encode(b, &(ApplyRequest){true, 2, rows});
+	apply_request_encode(b, &(ApplyRequest){.from_client = true, .nrows = 2, .rows = rows});
+}
+
+static void put_repair(DorisBuf *b)
+{
+	ApplyRow rows[1] = {{{DORIS_SPACE_ROWS, 7, 5, BYTES("k1")}, false, version, BYTES("value")}};
+
+	apply_request_encode(
+		b, &(ApplyRequest){.nrows = 1, .rows = rows, .has_purged = true, .purged = 77 << 16});
 }
 
 static void put_apply_reply(DorisBuf *b)
@@ -252,8 +260,8 @@ static void put_digest_request(DorisBuf *b)
 
 static void put_digest_reply(DorisBuf *b)
 {
-	VnodeDigest vnodes[2] = {{3, 10, 1, 0, 1000, 0x1234567890abcdefull},
-							 {4, UINT64_MAX, 0, 2, 0, 0}};
+	VnodeDigest vnodes[2] = {{3, 10, 1, 0, 1000, 0x1234567890abcdefull, 5, 6},
+							 {4, UINT64_MAX, 0, 2, 0, 0, 0, UINT64_MAX}};
 
 	digest_reply_encode(b, &(DigestReply){2, vnodes});
 }
@@ -282,6 +290,16 @@ static void put_stats_reply(DorisBuf *b)
 	stats_reply_encode(b, &(StatsReply){2, items});
 }
 
+static void put_purge_request(DorisBuf *b)
+{
+	purge_request_encode(b, &(PurgeRequest){PURGE_RELEASE, 65535, 1ull << 60, 1ull << 50});
+}
+
+static void put_purge_reply(DorisBuf *b)
+{
+	purge_reply_encode(b, &(PurgeReply){PURGE_UNFENCED, 1ull << 60, 5, 4, 3, UINT64_MAX});
+}
+
 static void put_reply(DorisBuf *b)
 {
 	DorisError err;
@@ -297,8 +315,8 @@ static void (*const samples[])(DorisBuf *) = {
 	put_get_request,   put_get_reply,	   put_scan_request,   put_scan_reply,
 	put_stage_request, put_stage_reply,	   put_finish_request, put_outcome_request,
 	put_apply_request, put_apply_reply,	   put_digest_request, put_digest_reply,
-	put_hint_request,  put_replay_request, put_pull_request,   put_stats_reply,
-	put_reply};
+	put_hint_request,  put_replay_request, put_pull_request,   put_purge_request,
+	put_purge_reply,   put_repair,		   put_stats_reply,	   put_reply};
 
 _Static_assert(sizeof(samples) / sizeof(samples[0]) == NMESSAGE_CODECS,
 			   "a sample for each message");
@@ -549,7 +567,7 @@ static void sizes_are_limited(void **state)
 {
 	uint8_t *big = calloc(1, DORIS_MAX_VALUE + 1);
 	ApplyRow row = {{DORIS_SPACE_ROWS, 7, 5, BYTES("k1")}, false, version, {big, DORIS_MAX_VALUE}};
-	ApplyRequest m = {true, 1, &row};
+	ApplyRequest m = {.from_client = true, .nrows = 1, .rows = &row};
 	ApplyRequest out;
 	DorisBuf b;
 	DorisError err;

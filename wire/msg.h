@@ -39,6 +39,7 @@ typedef enum MsgType
 	MSG_HINT = 18,	  /* to a log node: keep a request for a copy that is down */
 	MSG_REPLAY = 19,  /* from a log node to the target that is back: kept requests, oldest first */
 	MSG_PULL = 20,	  /* from a copy that is being made complete to a complete one */
+	MSG_PURGE = 21,	  /* what of a vnode is behind everybody may lose its tombstones */
 
 	/* to admins */
 	MSG_HELLO = 30,		/* a node registers its start */
@@ -471,9 +472,18 @@ typedef struct ApplyRequest
 	bool from_client; /* stamps are checked against the clock, meeting a higher version is told */
 	uint32_t nrows;
 	ApplyRow *rows;
+	/*
+	 * Rule purge, of a repair: what the target called purged (VnodeDigest) before the rows were read at another copy. Only
+	 * while that is still so does it take versions behind its fence.
+	 */
+	bool has_purged;
+	uint64_t purged;
 } ApplyRequest;
 
-/* Reply after the status: u32 n, then (u32 row, version) for rows that met a higher version (staged included). */
+/*
+ * Reply after the status: u32 n, then (u32 row, version) for rows that met a higher version (staged included), or are behind
+ * the vnode's fence (rule purge; not only from clients).
+ */
 typedef struct ApplyReply
 {
 	uint32_t nhigher;
@@ -497,7 +507,10 @@ typedef struct DigestRequest
 	uint32_t *vnodes;
 } DigestRequest;
 
-/* digest: XOR of the first 8 bytes of BLAKE2b(key, version, deleted, value) over committed rows and tombstones (I4) */
+/*
+ * digest: XOR of the first 8 bytes of BLAKE2b(key, version, deleted, value) over committed rows and tombstones (I4), those
+ * tombstones left out that are behind `purged` (rule purge).
+ */
 typedef struct VnodeDigest
 {
 	uint32_t vnode;
@@ -506,11 +519,13 @@ typedef struct VnodeDigest
 	uint64_t staged;
 	uint64_t bytes;
 	uint64_t digest;
+	uint64_t purged; /* clock: tombstones below it may be gone */
+	uint64_t oldest; /* clock of the oldest tombstone that is counted; 0: none */
 } VnodeDigest;
 
 typedef struct DigestReply
 {
-	uint32_t n;
+	uint32_t n; /* at least 1; fewer than asked when it takes long */
 	VnodeDigest *vnodes;
 } DigestReply;
 extern void digest_request_encode(DorisBuf *b, const DigestRequest *m);
@@ -571,7 +586,9 @@ typedef enum PullWhat
 	PULL_RANGES = 2,  /* the same for runs of records, so that equal ones need not be pulled */
 	PULL_RECORDS = 3, /* records as stored: committed value or tombstone, and staged writes */
 	PULL_STAGED = 4,  /* only records that have a staged write */
-	PULL_MEMORY = 5	  /* ids of committed transactions, of the whole node; low: from this id on */
+	PULL_MEMORY = 5,  /* ids of committed transactions, of the whole node; low: from this id on */
+	PULL_HASHES =
+		6 /* of each committed record, what tells it from another: to find those that differ */
 } PullWhat;
 
 typedef struct PullRequest
@@ -587,11 +604,55 @@ extern DORIS_MUST_CHECK DorisStatus pull_request_decode(DorisBytes body, PullReq
 														DorisError *err);
 /*
  * Replies after the status.
- * DIGEST: u32 n (at least 1; fewer than asked when it takes long), each: u64 digest, u64 records, u64 staged writes.
+ * DIGEST: u32 n (at least 1; fewer than asked when it takes long), each: u64 digest, u64 records, u64 staged writes, u64
+ * fence, u64 purged (rule purge).
  * RANGES: u32 n (set later), each: bytes last key (inclusive), u64 digest, varint records; then u8 done, bytes next key.
  * RECORDS, STAGED: u32 n, each: bytes store key, bytes record; then u8 done, bytes next key.
  * MEMORY: u32 n, each: transaction id (16); then u8 done, bytes next id.
+ * HASHES: u32 n, each: bytes store key, version, u8 deleted, u64 digest as in DIGEST; then u8 done, bytes next key.
  */
+
+/* ---- tombstones (rule purge) ---- */
+typedef enum PurgeStep
+{
+	PURGE_FENCE = 1, /* take no new write below `upto` any more, and tell what is there below it */
+	PURGE_RELEASE =
+		2 /* all copies are fenced and were found equal below `upto`: tombstones may go */
+} PurgeStep;
+
+typedef struct PurgeRequest
+{
+	PurgeStep step;
+	uint32_t vnode;
+	uint64_t upto;	 /* a clock: versions below it are meant */
+	uint64_t ignore; /* FENCE: tombstones below it are left out of the sums */
+} PurgeRequest;
+extern void purge_request_encode(DorisBuf *b, const PurgeRequest *m);
+extern DORIS_MUST_CHECK DorisStatus purge_request_decode(DorisBytes body, PurgeRequest *out,
+														 DorisError *err);
+
+typedef enum PurgeResult
+{
+	PURGE_DONE = 1,
+	PURGE_YOUNG = 2, /* not older than what this node remembers of transactions */
+	PURGE_UNREST =
+		3, /* by this node's topology a copy is not complete, moves, or its node is not up */
+	PURGE_UNFENCED = 4 /* RELEASE without the fence */
+} PurgeResult;
+
+typedef struct PurgeReply
+{
+	PurgeResult result;
+	uint64_t purged; /* as it stands now */
+	/* FENCE done: of the rows with versions below upto */
+	uint64_t records;
+	uint64_t tombstones; /* of these */
+	uint64_t staged;	 /* staged writes */
+	uint64_t digest;
+} PurgeReply;
+extern void purge_reply_encode(DorisBuf *b, const PurgeReply *m);
+extern DORIS_MUST_CHECK DorisStatus purge_reply_decode(DorisCursor *c, PurgeReply *out,
+													   DorisError *err);
 
 /* ---- statistics: reply to STATS ---- */
 typedef struct StatItem

@@ -1,5 +1,5 @@
 /*
- * msg_repair.c: messages that bring copies back: HINT, REPLAY, PULL.
+ * msg_repair.c: messages that bring copies back: HINT, REPLAY, PULL; and PURGE.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -87,10 +87,52 @@ DorisStatus pull_request_decode(DorisBytes body, PullRequest *out, DorisError *e
 	DorisCursor c = cursor_of(body.data, body.len);
 
 	memset(out, 0, sizeof(*out));
-	out->what = msg_read_enum(&c, PULL_MEMORY);
+	out->what = msg_read_enum(&c, PULL_HASHES);
 	out->vnode = msg_read_vnode(&c);
 	out->low = cursor_bytes(&c);
 	out->high = cursor_bytes(&c);
 	out->max_bytes = msg_read_u32(&c);
 	return msg_end(&c, false, "pull", err);
+}
+
+void purge_request_encode(DorisBuf *b, const PurgeRequest *m)
+{
+	buf_put_u8(b, (uint8_t) m->step);
+	buf_put_varint(b, m->vnode);
+	buf_put_u64(b, m->upto);
+	buf_put_u64(b, m->ignore);
+}
+
+DorisStatus purge_request_decode(DorisBytes body, PurgeRequest *out, DorisError *err)
+{
+	DorisCursor c = cursor_of(body.data, body.len);
+
+	memset(out, 0, sizeof(*out));
+	out->step = msg_read_enum(&c, PURGE_RELEASE);
+	out->vnode = msg_read_vnode(&c);
+	out->upto = cursor_u64(&c);
+	out->ignore = cursor_u64(&c);
+	return msg_end(&c, false, "purge", err);
+}
+
+void purge_reply_encode(DorisBuf *b, const PurgeReply *m)
+{
+	buf_put_u8(b, (uint8_t) m->result);
+	buf_put_u64(b, m->purged);
+	buf_put_varint(b, m->records);
+	buf_put_varint(b, m->tombstones);
+	buf_put_varint(b, m->staged);
+	buf_put_u64(b, m->digest);
+}
+
+DorisStatus purge_reply_decode(DorisCursor *c, PurgeReply *out, DorisError *err)
+{
+	memset(out, 0, sizeof(*out));
+	out->result = msg_read_enum(c, PURGE_UNFENCED);
+	out->purged = cursor_u64(c);
+	out->records = cursor_varint(c);
+	out->tombstones = cursor_varint(c);
+	out->staged = cursor_varint(c);
+	out->digest = cursor_u64(c);
+	return msg_end(c, false, "purge reply", err);
 }

@@ -10,6 +10,11 @@
 #define ROW_STATE_MIN_SIZE 16
 #define APPLY_ROW_MIN_SIZE (KEYREF_MIN_SIZE + 14)
 
+/* Where an APPLY comes from. */
+#define APPLY_PLAIN 0
+#define APPLY_CLIENT 1
+#define APPLY_PURGED 2 /* a repair that says what the target had purged */
+
 #define FLAG_ALL_COLUMNS 1
 #define FLAG_NO_VALUES 2
 #define FLAG_COUNT_ONLY 4
@@ -220,7 +225,9 @@ void scan_reply_free(ScanReply *m)
 
 void apply_request_encode(DorisBuf *b, const ApplyRequest *m)
 {
-	buf_put_u8(b, m->from_client ? 1 : 0);
+	buf_put_u8(b, m->from_client ? APPLY_CLIENT : m->has_purged ? APPLY_PURGED : APPLY_PLAIN);
+	if (!m->from_client && m->has_purged)
+		buf_put_u64(b, m->purged);
 	buf_put_varint(b, m->nrows);
 	for (uint32_t i = 0; i < m->nrows; i++)
 	{
@@ -237,9 +244,15 @@ DorisStatus apply_request_decode(DorisBytes body, ApplyRequest *out, DorisError 
 {
 	DorisCursor c = cursor_of(body.data, body.len);
 	bool no_memory = false;
+	uint8_t from;
 
 	memset(out, 0, sizeof(*out));
-	out->from_client = msg_read_bool(&c);
+	from = cursor_u8(&c);
+	if (from > APPLY_PURGED)
+		c.bad = true;
+	out->from_client = from == APPLY_CLIENT;
+	out->has_purged = from == APPLY_PURGED;
+	out->purged = out->has_purged ? cursor_u64(&c) : 0;
 	out->rows = msg_read_array(&c, APPLY_ROW_MIN_SIZE, DORIS_MAX_KEYS, sizeof(ApplyRow),
 							   &out->nrows, &no_memory);
 	for (uint32_t i = 0; i < out->nrows && !c.bad; i++)

@@ -7,7 +7,7 @@
 #include "msg_codec.h"
 #include "route.h"
 
-#define VNODE_DIGEST_MIN_SIZE 13
+#define VNODE_DIGEST_MIN_SIZE 15
 #define STAT_MIN_SIZE 2
 #define MAX_STATS 262144 /* a few per namespace */
 
@@ -52,6 +52,8 @@ void digest_reply_encode(DorisBuf *b, const DigestReply *m)
 		buf_put_varint(b, d->staged);
 		buf_put_varint(b, d->bytes);
 		buf_put_u64(b, d->digest);
+		buf_put_varint(b, d->purged);
+		buf_put_varint(b, d->oldest);
 	}
 }
 
@@ -72,6 +74,8 @@ DorisStatus digest_reply_decode(DorisCursor *c, DigestReply *out, DorisError *er
 		d->staged = cursor_varint(c);
 		d->bytes = cursor_varint(c);
 		d->digest = cursor_u64(c);
+		d->purged = cursor_varint(c);
+		d->oldest = cursor_varint(c);
 	}
 	if (msg_end(c, no_memory, "digest reply", err) != DORIS_OK)
 	{
