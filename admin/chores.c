@@ -5,6 +5,7 @@
  * All of it starts from what the schema and the newest topology say, so that a new leader goes on where the last one was
  * (I5), and a step that was done already is seen to be done.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,8 +59,10 @@ static void hand_over(Lead *l, const PlanRow *plan, const TopoNode *node, const 
 /* All copies are complete at the new node: the old one is dead. */
 static void bury(Lead *l, const PlanRow *plan, const TopoNode *node, const TopoNode *by)
 {
+	char name[DORIS_NAME_MAX]; /* node points into the topology before this one */
 	DorisError err;
 
+	snprintf(name, sizeof(name), "%s", node->name);
 	if (node->condition != NODE_DEAD)
 	{
 		Topology *t = jobs_next(l, &err);
@@ -71,7 +74,7 @@ static void bury(Lead *l, const PlanRow *plan, const TopoNode *node, const TopoN
 		if (lead_publish(l, t, &e, 1, &err) != DORIS_OK)
 			return;
 	}
-	end_plan(l, plan, "done", NULL, node->name);
+	end_plan(l, plan, "done", NULL, name);
 }
 
 void chores_plan(Lead *l, const PlanRow *plan)

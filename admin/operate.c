@@ -205,7 +205,7 @@ static DorisStatus replace(Lead *l, Job *job, DorisError *err)
 		return doris_error(err, DORIS_CONFLICT, "node \"%s\" is being replaced already, by plan %u",
 						   o->node, plan.id);
 	status = verdict_may_replace(l->stored, o->node, o->by, err);
-	if (status == DORIS_OK)
+	if (status == DORIS_OK && node != NULL && by != NULL)
 		status = operate_replace(l, node, by, &id, err);
 	if (status == DORIS_OK)
 	{
