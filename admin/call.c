@@ -55,7 +55,7 @@ DorisStatus call_start(Admin *a, Call *c, const char *address, uint16_t type, co
 						   "%s is not a loopback address, and there is no key file", address);
 		return doris_hint(err, "Give every process of the cluster its key file.");
 	}
-	e.format = DORIS_FORMAT;
+	e.format = DORIS_FORMAT_SENT;
 	e.type = type;
 	e.request = atomic_fetch_add(&requests, 1) + 1;
 	e.sender = a->sender;

@@ -146,7 +146,7 @@ void peer_free(DorisClient *c, Peer *p)
 /* Writes the head's request (or the topology in its place) and hands it to the channel. */
 static DorisStatus line_send(DorisClient *c, Line *l, Call *call, DorisError *err)
 {
-	Envelope e = {.format = DORIS_FORMAT, .sender = c->origin};
+	Envelope e = {.format = DORIS_FORMAT_SENT, .sender = c->origin};
 	DorisBytes body = {call->body.data, call->body.len};
 	DorisBuf put;
 	DorisStatus st;

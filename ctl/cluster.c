@@ -115,7 +115,7 @@ static DorisStatus wait_fd(int fd, uint64_t until, DorisError *err)
 /* Asks the process at an address, which need not be in the topology (an admin). */
 static DorisStatus stats_at(const Ctl *ctl, const char *host, StatsReply *out, DorisError *err)
 {
-	Envelope e = {.format = DORIS_FORMAT, .type = MSG_STATS, .request = 1, .deadline_ms = 2000};
+	Envelope e = {.format = DORIS_FORMAT_SENT, .type = MSG_STATS, .request = 1, .deadline_ms = 2000};
 	uint64_t until = clock_mono_ms() + (uint64_t) ctl->deadline_ms;
 	char address[DORIS_ADDRESS_MAX];
 	DorisBytes reply = {NULL, 0};

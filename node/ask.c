@@ -60,7 +60,7 @@ DorisStatus ask_begin(Ask *a, uint16_t type, DorisBytes body, int deadline_ms, D
 	if (a->busy)
 		ask_close(a);
 	memset(&e, 0, sizeof(e));
-	e.format = DORIS_FORMAT;
+	e.format = DORIS_FORMAT_SENT;
 	e.type = type;
 	e.request = clock_next(&n->clock);
 	e.sender = atomic_load(&n->node_id);

@@ -26,7 +26,7 @@ DorisStatus envelope_write(const DorisKeys *k, const Envelope *e, DorisBytes bod
 	if (!buf_reserve(out, total))
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory for a message of %zu bytes", total);
 	buf_put_u32(out, DORIS_MAGIC);
-	buf_put_u16(out, e->format != 0 ? e->format : DORIS_FORMAT);
+	buf_put_u16(out, e->format != 0 ? e->format : DORIS_FORMAT_SENT);
 	buf_put_u16(out, e->type);
 	buf_put_u64(out, e->request);
 	buf_put_u32(out, e->sender);

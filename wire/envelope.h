@@ -6,8 +6,9 @@
  * in ms from now (0 in replies), u64 the sender's wall clock in ms, u8 flags (1: sealed), u32 body length
  * (unsealed). Then the body, sealed when the cluster has a key.
  *
- * Formats: a process speaks DORIS_FORMAT and accepts DORIS_FORMAT_OLDEST..DORIS_FORMAT; a reply
- * uses the format of its request. So two neighbouring releases can talk during an upgrade.
+ * Formats: a process accepts DORIS_FORMAT_OLDEST..DORIS_FORMAT, asks in DORIS_FORMAT_SENT, the oldest, and answers in the
+ * format it was asked in. So neighbouring releases talk while a cluster is upgraded node by node: a release that brings
+ * format n still asks in n - 1, and the one after it, which knows that all others accept n, moves the oldest on.
  */
 #ifndef DORIS_ENVELOPE_H
 #define DORIS_ENVELOPE_H
@@ -17,8 +18,12 @@
 #include "status.h"
 
 #define DORIS_MAGIC 0x53495244u
+/* May be set from outside, so that a test can play the next release. */
+#ifndef DORIS_FORMAT
 #define DORIS_FORMAT 1
+#endif
 #define DORIS_FORMAT_OLDEST 1
+#define DORIS_FORMAT_SENT DORIS_FORMAT_OLDEST
 #define DORIS_HEADER_SIZE 45
 #define DORIS_REPLY 0x8000
 #define DORIS_MAX_MESSAGE (48u << 20) /* bytes on the wire: two 16 MiB values, keys and room */
