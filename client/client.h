@@ -4,8 +4,8 @@
  * From the outside in: client.c (connect, topology, entry of every public call), peer.c (channels and calls to one
  * process each), wait.c, raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c and scan.c
  * (reading), hint.c (for copies that are down), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
- * cannot go straight on), finish.c (FINISH in the background), apply.c, repair.c (plain writes), admin.c and stats.c
- * (the rest).
+ * cannot go straight on), finish.c (FINISH in the background), apply.c, repair.c (plain writes), verify.c and compare.c
+ * (comparing copies), purge.c, admin.c and stats.c (the rest).
  *
  * Times: `until` is always clock_mono_ms() milliseconds. Everything belongs to the client's one thread.
  */
@@ -408,6 +408,19 @@ extern Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersi
 						 StageOne *out, DorisError *err);
 
 /* ---- repair.c ---- */
+/* A complete copy of a vnode; purged: as its node told it before any row was read (rule purge). */
+typedef struct ComparedCopy
+{
+	const TopoNode *node;
+	uint64_t purged;
+} ComparedCopy;
+/* By I4, of n rows read: the version, then the deletion, then the larger bytes. */
+extern const RowState *repair_newest(const RawGet *gets, int n);
+/* repair_row for these copies, also of versions that are behind their fences. */
+extern DORIS_MUST_CHECK DorisStatus repair_copies(DorisClient *c, Topology *t, KeyRef at,
+												  const ComparedCopy *copies, int n,
+												  DorisVersion *version, bool *present,
+												  bool *repaired, uint64_t until, DorisError *err);
 /*
  * Compares the copies of a row and writes the newest committed one to the others. *version: that newest (none: never
  * written); *present: it is a row. UNAVAILABLE when a copy could not be asked.
@@ -415,5 +428,16 @@ extern Outcome stage_one(DorisClient *c, Topology *t, DorisTxnId txn, DorisVersi
 extern DORIS_MUST_CHECK DorisStatus repair_row(DorisClient *c, Topology *t, KeyRef at,
 											   DorisVersion *version, bool *present, bool *repaired,
 											   uint64_t until, DorisError *err);
+
+/* ---- compare.c ---- */
+/*
+ * Finds the rows of vnode out->vnode in which its copies differ (n of them; ns 0: all namespaces), while writes go on, and
+ * repairs them when asked to: different, unsettled and repaired of *out. Other statuses than OK: a copy could not be asked
+ * (is_moved: under this topology).
+ */
+extern DORIS_MUST_CHECK DorisStatus compare_rows(DorisClient *c, Topology *t, uint32_t ns,
+												 const ComparedCopy *copies, int n, bool repair,
+												 DorisVnodeCheck *out, uint64_t until,
+												 DorisError *err);
 
 #endif

@@ -186,9 +186,63 @@ extern const DorisNodeCounters *doris_counters(const DorisClient *c, uint32_t *n
 /* One node's counters by name. Free with stats_reply_free. */
 extern DORIS_MUST_CHECK DorisStatus doris_node_stats(DorisClient *c, uint32_t node, StatsReply *out,
 													 DorisError *err);
-/* Count and digest of the vnodes at one node. Free with digest_reply_free. */
+/* Count and digest of the vnodes at one node, perhaps only of the first of them. Free with digest_reply_free. */
 extern DORIS_MUST_CHECK DorisStatus doris_digest(DorisClient *c, uint32_t node, uint32_t ns,
 												 const uint32_t *vnodes, uint32_t n,
 												 DigestReply *out, DorisError *err);
+
+/* ---- comparing copies ---- */
+typedef enum DorisVerdict
+{
+	DORIS_COPIES_EQUAL = 1,
+	DORIS_COPIES_DIFFERENT, /* there were rows that differ; `repaired` of them do not any more */
+	DORIS_COPIES_UNSETTLED, /* rows differ, but have a staged write that could not be settled: it may explain that */
+	DORIS_COPIES_UNKNOWN /* a copy could not be asked */
+} DorisVerdict;
+
+typedef struct DorisVnodeCheck
+{
+	uint32_t vnode;
+	DorisVerdict verdict;
+	uint32_t copies; /* compared */
+	uint64_t rows;	 /* these, and what follows, of the first group's copy */
+	uint64_t bytes;
+	uint64_t tombstones;
+	uint64_t oldest;	/* clock of the oldest tombstone at any copy; 0: none */
+	uint64_t purged;	/* tombstones with a lower clock may be gone at a copy (rule purge) */
+	uint64_t different; /* rows */
+	uint64_t unsettled;
+	uint64_t repaired;
+	char why[256]; /* UNKNOWN */
+} DorisVnodeCheck;
+
+extern const char *doris_verdict_name(DorisVerdict v); /* "equal", ... */
+/*
+ * Compares all copies of n vnodes while writes go on, by their digests, then those that differ row by row; ns 0: all
+ * namespaces. A write in flight is no difference. repair: brings rows that differ together, the higher version wins. OK:
+ * each vnode has its verdict. One deadline for all: give it vnodes by the dozen.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_verify(DorisClient *c, uint32_t ns,
+												 const uint32_t *vnodes, uint32_t n, bool repair,
+												 DorisVnodeCheck *out, DorisError *err);
+
+/* ---- for admins ---- */
+typedef enum DorisPurge
+{
+	DORIS_PURGED = 1,		/* the owners delete the tombstones now */
+	DORIS_PURGE_DIFFERENT,	/* the copies are not equal behind that clock */
+	DORIS_PURGE_STAGED,		/* somebody's write behind it is still staged */
+	DORIS_PURGE_YOUNG,		/* a node remembers transactions from before that clock */
+	DORIS_PURGE_INCOMPLETE, /* a copy is not complete, moves, or its node is down */
+	DORIS_PURGE_UNREACHABLE /* an owner could not be asked; err says why */
+} DorisPurge;
+
+/*
+ * Rule purge, for one vnode: has its owners refuse writes behind the clock `upto`, compares what they have behind it, and if
+ * that is equal lets them delete its tombstones. check: what doris_verify said of the vnode. The caller has made sure that
+ * no hints wait for the owners.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_purge(DorisClient *c, const DorisVnodeCheck *check,
+												uint64_t upto, DorisPurge *out, DorisError *err);
 
 #endif

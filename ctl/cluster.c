@@ -9,6 +9,9 @@
 #include "ctl.h"
 #include "transport.h"
 
+#define BATCH_VNODES 32 /* compared in one call, with one deadline */
+#define SHOWN_VNODES 10 /* that are not equal */
+
 static const char *role_name(const TopoNode *n)
 {
 	return n->role == NODE_DATA ? "data" : n->role == NODE_LOG ? "log" : "spare";
@@ -115,7 +118,8 @@ static DorisStatus wait_fd(int fd, uint64_t until, DorisError *err)
 /* Asks the process at an address, which need not be in the topology (an admin). */
 static DorisStatus stats_at(const Ctl *ctl, const char *host, StatsReply *out, DorisError *err)
 {
-	Envelope e = {.format = DORIS_FORMAT_SENT, .type = MSG_STATS, .request = 1, .deadline_ms = 2000};
+	Envelope e = {
+		.format = DORIS_FORMAT_SENT, .type = MSG_STATS, .request = 1, .deadline_ms = 2000};
 	uint64_t until = clock_mono_ms() + (uint64_t) ctl->deadline_ms;
 	char address[DORIS_ADDRESS_MAX];
 	DorisBytes reply = {NULL, 0};
@@ -196,178 +200,86 @@ int verb_stats(Ctl *ctl)
 	return CTL_OK;
 }
 
-/* What became of the comparison. */
-typedef struct Comparison
+/* How many vnodes came out how. */
+typedef struct Tally
 {
-	VnodeDigest *digests; /* by group, vnode; owned */
-	bool *known;		  /* likewise: could be asked; owned */
-	uint32_t equal;
-	uint32_t different;
-	uint32_t unsettled; /* the copies differ, but one still has a staged write */
-	uint32_t unknown;	/* a copy that cannot be asked means "unknown", not "equal" */
+	uint32_t vnodes[DORIS_COPIES_UNKNOWN + 1];
 	uint64_t rows;
-} Comparison;
+	uint64_t different; /* rows */
+	uint64_t repaired;
+	uint32_t shown;
+} Tally;
 
-/* All vnodes of a group, each as its owner has it. */
-static void digest_group(Ctl *ctl, const Topology *t, uint32_t group, uint32_t ns, Comparison *c)
+static void show_check(const DorisVnodeCheck *k, Tally *t)
 {
-	VnodeDigest *out = c->digests + (size_t) (group - 1) * t->vnodes;
-	bool *known = c->known + (size_t) (group - 1) * t->vnodes;
-	uint32_t *mine = calloc(t->vnodes, sizeof(*mine));
+	t->vnodes[k->verdict]++;
+	t->rows += k->rows;
+	t->different += k->different;
+	t->repaired += k->repaired;
+	if (k->verdict == DORIS_COPIES_EQUAL || t->shown++ >= SHOWN_VNODES)
+		return;
+	if (k->verdict == DORIS_COPIES_UNKNOWN)
+		printf("vnode %u: unknown: %s\n", k->vnode, k->why);
+	else
+		printf("vnode %u: %llu rows differ, %llu of them repaired; %llu are unsettled\n", k->vnode,
+			   (unsigned long long) k->different, (unsigned long long) k->repaired,
+			   (unsigned long long) k->unsettled);
+}
 
-	memset(known, 0, t->vnodes * sizeof(*known));
-	for (uint32_t i = 0; mine != NULL && i < t->nnodes; i++)
+static DorisStatus check_all(Ctl *ctl, uint32_t vnodes, uint32_t ns, Tally *t, DorisError *err)
+{
+	DorisVnodeCheck checks[BATCH_VNODES];
+	uint32_t list[BATCH_VNODES];
+	DorisStatus st = DORIS_OK;
+
+	for (uint32_t v = 0; v < vnodes && st == DORIS_OK;)
 	{
 		uint32_t n = 0;
-		DigestReply reply;
-		DorisError err;
 
-		for (uint32_t v = 0; v < t->vnodes; v++)
-		{
-			const TopoCopy *copy = topology_copy(t, group, v);
-
-			if (copy->complete && copy->owner == t->nodes[i].id)
-				mine[n++] = v;
-		}
-		if (n == 0)
-			continue;
-		if (doris_digest(ctl->client, t->nodes[i].id, ns, mine, n, &reply, &err) != DORIS_OK)
-		{
-			fprintf(stderr, "dorisctl: %s: %s\n", t->nodes[i].name, err.message);
-			continue;
-		}
-		for (uint32_t k = 0; k < reply.n; k++)
-		{
-			if (reply.vnodes[k].vnode >= t->vnodes)
-				continue;
-			out[reply.vnodes[k].vnode] = reply.vnodes[k];
-			known[reply.vnodes[k].vnode] = true;
-		}
-		digest_reply_free(&reply);
+		while (n < BATCH_VNODES && v < vnodes)
+			list[n++] = v++;
+		st = doris_verify(ctl->client, ns, list, n, ctl->repair, checks, err);
+		for (uint32_t i = 0; i < n && st == DORIS_OK; i++)
+			show_check(&checks[i], t);
 	}
-	free(mine);
-}
-
-static void show_difference(const Topology *t, uint32_t v, const Comparison *c)
-{
-	printf("vnode %u differs:", v);
-	for (uint32_t g = 0; g < t->groups; g++)
-	{
-		const VnodeDigest *d = &c->digests[(size_t) g * t->vnodes + v];
-
-		printf(" group %u has %llu rows, %llu staged%s", g + 1, (unsigned long long) d->rows,
-			   (unsigned long long) d->staged, g + 1 < t->groups ? ";" : "\n");
-	}
-}
-
-static void compare_copies(Ctl *ctl, const Topology *t, uint32_t ns, bool show, Comparison *c)
-{
-	c->equal = c->different = c->unsettled = c->unknown = 0;
-	c->rows = 0;
-	for (uint32_t g = 1; g <= t->groups; g++)
-		digest_group(ctl, t, g, ns, c);
-	for (uint32_t v = 0; v < t->vnodes; v++)
-	{
-		bool same = true;
-		bool all = true;
-		bool staged = false;
-
-		for (uint32_t g = 0; g < t->groups; g++)
-		{
-			const VnodeDigest *d = &c->digests[(size_t) g * t->vnodes + v];
-
-			all = all && c->known[(size_t) g * t->vnodes + v];
-			same = same && d->digest == c->digests[v].digest && d->rows == c->digests[v].rows;
-			staged = staged || d->staged > 0;
-		}
-		c->rows += c->known[v] ? c->digests[v].rows : 0;
-		if (!all)
-			c->unknown++;
-		else if (same)
-			c->equal++;
-		else
-		{
-			if (staged)
-				c->unsettled++;
-			else
-				c->different++;
-			if (show && c->unsettled + c->different <= 10)
-				show_difference(t, v, c);
-		}
-	}
-}
-
-/*
- * Reads everything from every group: whoever meets a staged write that is committed finishes it (rule
- * meet), which its own client may not have lived to do.
- */
-static void settle(Ctl *ctl, const Topology *t)
-{
-	for (uint32_t g = 1; g <= t->groups; g++)
-	{
-		doris_set_read_group(ctl->client, g);
-		for (uint32_t i = 0; i < t->nnamespaces; i++)
-		{
-			DorisScanSpec spec = {.ns = &t->namespaces[i], .count_only = true};
-			DorisScan *scan;
-			DorisError err;
-			uint64_t count;
-
-			if (doris_scan_open(ctl->client, &spec, &scan, &err) != DORIS_OK)
-				continue; /* what stays unsettled is said */
-			if (doris_scan_count(scan, &count, &err) != DORIS_OK)
-				fprintf(stderr, "dorisctl: %s\n", err.message);
-			doris_scan_close(scan);
-		}
-	}
-	doris_set_read_group(ctl->client, 0);
-	/* FINISH messages go in the background of other calls */
-	for (int i = 0; i < 20; i++)
-	{
-		doris_pump(ctl->client);
-		(void) poll(NULL, 0, 10);
-	}
+	return st;
 }
 
 int verb_digest(Ctl *ctl)
 {
-	Topology *t = doris_topology(ctl->client);
-	size_t n = (size_t) t->vnodes * t->groups;
-	Comparison c = {.digests = calloc(n, sizeof(VnodeDigest)), .known = calloc(n, sizeof(bool))};
+	Topology *topo = doris_topology(ctl->client);
+	uint32_t vnodes = topo->vnodes;
+	Tally t = {.rows = 0};
 	uint32_t ns = 0;
-	int code = CTL_OK;
+	DorisError err;
+	DorisStatus st = DORIS_OK;
 
-	if (c.digests == NULL || c.known == NULL)
-	{
-		fputs("dorisctl: out of memory\n", stderr);
-		code = CTL_FAILED;
-	}
-	if (code == CTL_OK && ctl->nargs > 0)
+	topology_unref(topo);
+	if (ctl->nargs > 0)
 	{
 		NsDef def;
-		DorisError err;
 
-		if (doris_namespace(ctl->client, ctl->args[0], &def, &err) != DORIS_OK)
-			code = ctl_fail(&err);
-		else
+		st = doris_namespace(ctl->client, ctl->args[0], &def, &err);
+		if (st == DORIS_OK)
 		{
 			ns = def.id;
 			nsdef_free(&def);
 		}
 	}
-	if (code == CTL_OK)
-	{
-		compare_copies(ctl, t, ns, false, &c);
-		if (c.unsettled > 0)
-			settle(ctl, t);
-		if (c.unsettled + c.different > 0)
-			compare_copies(ctl, t, ns, true, &c);
-		printf("equal %u, different %u, unsettled %u, unknown %u vnodes; %llu rows\n", c.equal,
-			   c.different, c.unsettled, c.unknown, (unsigned long long) c.rows);
-		code = c.equal == t->vnodes ? CTL_OK : CTL_FAILED;
-	}
-	free(c.digests);
-	free(c.known);
-	topology_unref(t);
-	return code;
+	if (st == DORIS_OK)
+		st = check_all(ctl, vnodes, ns, &t, &err);
+	if (st != DORIS_OK)
+		return ctl_fail(&err);
+	printf("equal %u, different %u, unsettled %u, unknown %u vnodes; %llu rows\n",
+		   t.vnodes[DORIS_COPIES_EQUAL], t.vnodes[DORIS_COPIES_DIFFERENT],
+		   t.vnodes[DORIS_COPIES_UNSETTLED], t.vnodes[DORIS_COPIES_UNKNOWN],
+		   (unsigned long long) t.rows);
+	if (ctl->repair)
+		printf("%llu of %llu rows that differed are repaired\n", (unsigned long long) t.repaired,
+			   (unsigned long long) t.different);
+	return t.vnodes[DORIS_COPIES_EQUAL] == vnodes ||
+				   (t.repaired == t.different &&
+					t.vnodes[DORIS_COPIES_EQUAL] + t.vnodes[DORIS_COPIES_DIFFERENT] == vnodes)
+			   ? CTL_OK
+			   : CTL_FAILED;
 }

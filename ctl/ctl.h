@@ -23,6 +23,7 @@ typedef struct Ctl
 	bool hex;	 /* keys and values are given and shown as hexadecimal bytes */
 	bool count;	 /* scan: only how many */
 	long limit;	 /* scan: at most so many rows; -1: all */
+	bool repair; /* digest: and bring together what differs */
 	int clients; /* bench */
 	int seconds;
 	const char *mix; /* bench: read, write, mixed */

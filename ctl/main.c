@@ -37,10 +37,9 @@ static const Verb verbs[] = {
 	{"nodes", verb_nodes, 0, 0, true, "", "A line for each node."},
 	{"stats", verb_stats, 1, 1, false, "NODE | HOST:PORT",
 	 "A process's counters; admins by their address."},
-	{"digest", verb_digest, 0, 1, true, "[NAMESPACE]",
-	 "Compares the copies of all groups vnode by vnode: equal, different, unsettled, unknown; exit "
-	 "code 1 "
-	 "unless all are equal."},
+	{"digest", verb_digest, 0, 1, true, "[NAMESPACE] [--repair]",
+	 "Compares the copies of all groups, vnode by vnode and row by row, while writes go on; with "
+	 "--repair brings them together. Exit code 1 unless all are equal, or repaired."},
 	{"bench", verb_bench, 0, 0, false, "[--clients N] [--seconds S] [--mix read|write|mixed]",
 	 "Measures operations on single rows of namespace dorisctl_bench, which it makes and drops."},
 };
@@ -116,13 +115,19 @@ static bool parse_number(const char *option, const char *text, long low, long hi
 /* words: room for all of argv and one more */
 static int run(int argc, char **argv, char **words)
 {
-	static const struct option options[] = {
-		{"hosts", required_argument, NULL, 'h'},	{"key-file", required_argument, NULL, 'k'},
-		{"deadline", required_argument, NULL, 'd'}, {"hex", no_argument, NULL, 'x'},
-		{"count", no_argument, NULL, 'c'},			{"limit", required_argument, NULL, 'l'},
-		{"clients", required_argument, NULL, 'C'},	{"seconds", required_argument, NULL, 's'},
-		{"mix", required_argument, NULL, 'm'},		{"help", no_argument, NULL, 'H'},
-		{"version", no_argument, NULL, 'V'},		{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"hosts", required_argument, NULL, 'h'},
+											{"key-file", required_argument, NULL, 'k'},
+											{"deadline", required_argument, NULL, 'd'},
+											{"hex", no_argument, NULL, 'x'},
+											{"count", no_argument, NULL, 'c'},
+											{"limit", required_argument, NULL, 'l'},
+											{"clients", required_argument, NULL, 'C'},
+											{"seconds", required_argument, NULL, 's'},
+											{"mix", required_argument, NULL, 'm'},
+											{"repair", no_argument, NULL, 'r'},
+											{"help", no_argument, NULL, 'H'},
+											{"version", no_argument, NULL, 'V'},
+											{NULL, 0, NULL, 0}};
 	Ctl ctl = {.hosts = getenv("DORIS_HOSTS"),
 			   .key_file = getenv("DORIS_KEY_FILE"),
 			   .deadline_ms = DORIS_DEFAULT_DEADLINE_MS,
@@ -163,6 +168,9 @@ static int run(int argc, char **argv, char **words)
 				break;
 			case 'c':
 				ctl.count = true;
+				break;
+			case 'r':
+				ctl.repair = true;
 				break;
 			case 'l':
 				if (!parse_number("limit", optarg, 0, 1000000000, &ctl.limit))
