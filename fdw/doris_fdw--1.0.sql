@@ -466,6 +466,13 @@ CREATE FUNCTION doris_route(namespace text, VARIADIC key text[],
 AS 'MODULE_PATHNAME', 'doris_route' LANGUAGE C VOLATILE ROWS 2;
 COMMENT ON FUNCTION doris_route(text, text[]) IS 'where the row with this key lives: its vnode and each group''s owner';
 
+CREATE FUNCTION doris_verify(namespace text DEFAULT NULL, repair boolean DEFAULT false, server name DEFAULT NULL,
+	OUT vnode int, OUT state text, OUT rows bigint, OUT different bigint, OUT repaired bigint, OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_verify_copies' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_verify(text, boolean, name) IS
+	'compares the copies of each vnode while writes go on: equal, different, unsettled, unknown; repair: brings them together';
+
 /* ---- privileges ---- */
 
 REVOKE ALL ON SCHEMA doris FROM PUBLIC;
@@ -482,6 +489,7 @@ REVOKE ALL ON FUNCTION doris_recover(text, boolean, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_begin_replace(text, text, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_replace(text, text, boolean, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_set(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_verify(text, boolean, name) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION doris_create_cluster(int, int) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_add_node(text, text, text, int) TO doris_admin;
@@ -492,6 +500,7 @@ GRANT EXECUTE ON FUNCTION doris_recover(text, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_begin_replace(text, text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_replace(text, text, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_set(text, text) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_verify(text, boolean, name) TO doris_admin;
 
 GRANT USAGE ON SCHEMA doris TO doris_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA doris TO doris_admin;

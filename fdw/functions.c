@@ -1,5 +1,5 @@
 /*
- * functions.c: doris_create_namespace, doris_drop_namespace, doris_route, and what operators ask about nodes.
+ * functions.c: doris_create_namespace, doris_drop_namespace, doris_route, doris_verify, and what operators ask about nodes.
  */
 #include "doris_fdw.h"
 
@@ -349,6 +349,83 @@ Datum doris_route(PG_FUNCTION_ARGS)
 		nulls[2] = owners[i][0] == '\0';
 		rows[i][2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(owners[i]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, rows[i], nulls);
+	}
+	return (Datum) 0;
+}
+
+/* Vnodes compared in one call: each call has the statement's deadline. */
+#define VERIFY_BATCH 32
+
+static uint32_t namespace_id(DorisClient *client, const char *name)
+{
+	DorisError err = {0};
+	NsDef ns;
+	uint32_t id;
+
+	if (doris_namespace(client, name, &ns, &err) != DORIS_OK)
+		doris_ereport(&err, name, (DorisBytes){0});
+	id = ns.id;
+	nsdef_free(&ns);
+	return id;
+}
+
+static void put_check(ReturnSetInfo *rsinfo, const DorisVnodeCheck *check)
+{
+	bool unknown = check->verdict == DORIS_COPIES_UNKNOWN;
+	Datum values[6];
+	bool nulls[6] = {false, false, unknown, unknown, unknown, true};
+
+	values[0] = Int32GetDatum((int32) check->vnode);
+	values[1] = CStringGetTextDatum(doris_verdict_name(check->verdict));
+	values[2] = Int64GetDatum((int64) check->rows);
+	values[3] = Int64GetDatum((int64) check->different);
+	values[4] = Int64GetDatum((int64) check->repaired);
+	values[5] = (Datum) 0;
+	if (unknown)
+		values[5] = CStringGetTextDatum(check->why);
+	else if (check->unsettled > 0)
+		values[5] = CStringGetTextDatum(
+			psprintf("%llu rows have a write whose outcome could not be found out",
+					 (unsigned long long) check->unsettled));
+	nulls[5] = values[5] == (Datum) 0;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(doris_verify_copies);
+
+/* doris_verify(namespace text, repair boolean, server name): vnode, state, rows, different, repaired, detail */
+Datum doris_verify_copies(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool repair = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	DorisClient *client;
+	Topology *topology;
+	uint32_t vnodes;
+	uint32_t ns = 0;
+
+	if (repair)
+		PreventCommandIfReadOnly("doris_verify() with repair");
+	InitMaterializedSRF(fcinfo, 0);
+	client = connection_get(server_argument(fcinfo, 2), GetUserId());
+	if (!PG_ARGISNULL(0))
+		ns = namespace_id(client, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	topology = doris_topology(client);
+	vnodes = topology->vnodes;
+	topology_unref(topology);
+	for (uint32_t v = 0; v < vnodes;)
+	{
+		DorisVnodeCheck checks[VERIFY_BATCH];
+		uint32_t list[VERIFY_BATCH];
+		uint32_t n = 0;
+		DorisError err = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		while (n < VERIFY_BATCH && v < vnodes)
+			list[n++] = v++;
+		if (doris_verify(client, ns, list, n, repair, checks, &err) != DORIS_OK)
+			doris_ereport(&err, NULL, (DorisBytes){0});
+		for (uint32_t i = 0; i < n; i++)
+			put_check(rsinfo, &checks[i]);
 	}
 	return (Datum) 0;
 }
