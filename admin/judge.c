@@ -461,7 +461,9 @@ void judge_up(Lead *l, const Job *job)
 	}
 	if (!found || row.held)
 		return;
-	if (job->for_ms < patience_ms(failures))
+	/* Where vnodes wait for it, it is better there for a moment than not at all. */
+	if (verdict_owned(l->stored, node->id) == verdict_incomplete(l->stored, node->id) &&
+		job->for_ms < patience_ms(failures))
 	{
 		if (judge_is_news(l, node->name, DORIS_LIMIT))
 			admin_event(

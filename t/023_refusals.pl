@@ -52,6 +52,16 @@ ok($rc != 0 && $rc != 124, 'a second node on the same home: refused') or diag("$
 like($out, qr/home|lock|in use|running/i, '... and it is said');
 like($out, qr/\Q$home\/g1n1\E/, '... with the home');
 
+# a copy of a home, elsewhere, while the node runs
+$cluster->stop('g2n1');
+system('cp', '-a', "$home/g2n1", "$home/g2n1.copy");
+$cluster->start('g2n1');
+$cluster->wait_healthy;
+($rc, $out) = run_node(15, 'g2n1', '--home' => "$home/g2n1.copy", '--listen' => 'tcp://127.0.0.1:' . DorisCluster::free_port());
+ok($rc != 0 && $rc != 124, 'a copy of a home, elsewhere: refused') or diag("$rc $out");
+like($out, qr/running already/, '... and it is said') or diag($out);
+is($cluster->sql("SELECT state, address LIKE '%' || '" . $cluster->address('g2n1') . "' FROM doris_nodes WHERE name = 'g2n1'"), 'ok|t', '... and the node itself goes on');
+
 $cluster->stop('g1n1', 'g1n2');
 ($rc, $out) = run_node(10, 'g1n1', '--home' => "$home/g1n2");
 ok($rc != 0 && $rc != 124, 'a home of another node: refused') or diag("$rc $out");
