@@ -7,6 +7,8 @@
 
 #include "client.h"
 
+#define ESTIMATE_SLICE_MS 500
+
 /* A call to one node by id. */
 static DorisStatus node_call(DorisClient *c, uint32_t node, MsgType type, Call *call,
 							 DorisError *err)
@@ -65,7 +67,7 @@ DorisStatus doris_digest(DorisClient *c, uint32_t node, uint32_t ns, const uint3
 	}
 }
 
-/* Sums one group's counters. False: not all of its nodes answered. */
+/* Sums one group's counters. False: not all of its nodes answered, soon: an estimate is worth no more. */
 static bool estimate_group(DorisClient *c, uint32_t group, uint32_t ns, uint64_t *rows,
 						   uint64_t *bytes, DorisError *err)
 {
@@ -74,6 +76,8 @@ static bool estimate_group(DorisClient *c, uint32_t group, uint32_t ns, uint64_t
 	Call **waiting = calloc(t->nnodes + 1, sizeof(*waiting));
 	char rows_name[32];
 	char bytes_name[32];
+	uint64_t now = clock_mono_ms();
+	uint64_t slice = now + ESTIMATE_SLICE_MS < c->until ? now + ESTIMATE_SLICE_MS : c->until;
 	bool good = calls != NULL && waiting != NULL;
 	int n = 0;
 	uint32_t i;
@@ -90,23 +94,28 @@ static bool estimate_group(DorisClient *c, uint32_t group, uint32_t ns, uint64_t
 		if (node->role != NODE_DATA || node->group != group || node->condition == NODE_DEAD)
 			continue;
 		p = peer_of_node(c, node);
-		if (p == NULL || node->condition != NODE_UP)
+		if (p == NULL || node->condition != NODE_UP || p->suspect_until > now)
 		{
-			doris_error(err, DORIS_UNAVAILABLE, "node %s is down", node->name);
+			doris_error(err, DORIS_UNAVAILABLE, "node %s does not answer", node->name);
 			good = false;
 			break;
 		}
 		waiting[n] = &calls[n];
 		call_init(&calls[n]);
-		call_start(c, &calls[n], p, MSG_STATS, t, c->until);
+		call_start(c, &calls[n], p, MSG_STATS, t, slice);
 		n++;
 	}
-	if (good && calls_wait(c, waiting, n, true, c->until, err) != DORIS_OK)
+	if (good && calls_wait(c, waiting, n, true, slice, err) != DORIS_OK)
 		good = false;
 	for (k = 0; k < n; k++)
 	{
 		StatsReply reply;
 
+		if (calls[k].state == CALL_SENT && clock_mono_ms() >= slice)
+		{
+			peer_suspect(calls[k].peer, DORIS_TIMEOUT);
+			call_cut(c, &calls[k]);
+		}
 		if (good && calls[k].status != DORIS_OK)
 		{
 			*err = calls[k].err;

@@ -103,8 +103,14 @@ bool plan_estimate(Oid serverid, DorisClient *client, const NsDef *ns, double *r
 
 		if (status == DORIS_CANCELLED)
 			doris_ereport(&err, ns->name, EMPTY_BYTES);
-		if (status != DORIS_OK)
+		if (status != DORIS_OK && e == NULL)
 			return false;
+		if (status != DORIS_OK)
+		{
+			/* a node is down: what was known will do, and nobody is asked again for each plan */
+			nrows = (uint64_t) e->rows;
+			nbytes = (uint64_t) e->bytes;
+		}
 		e = hash_search(cache, &key, HASH_ENTER, &found);
 		e->at = now;
 		e->rows = (double) nrows;
