@@ -23,6 +23,7 @@ sub new
 	my $self = bless { %o, windows => [], violations => 0, pid_of_suite => $$ }, $class;
 
 	$self->{bin} = $self->programs;
+	$File::Temp::KEEP_ALL = 1 if $o{keep};
 	push @open, $self;
 	$self->{cluster} = DorisCluster->new(map { $_ => $o{$_} } grep { defined $o{$_} } qw(nodes groups log_nodes admins vnodes));
 	$self->{base} = dirname($self->{cluster}{dir});
@@ -196,7 +197,7 @@ sub window
 {
 	my ($self, $next) = @_;
 	$self->tell("window $next");
-	my $line = $self->expect(qr/ window name=/, 60);
+	my $line = $self->expect(qr/ window name=/, 110);
 	my %w = $line =~ /(\w+)=(\S*)/g;
 	push @{ $self->{windows} }, \%w;
 	return \%w;

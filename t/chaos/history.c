@@ -18,6 +18,7 @@ typedef struct Key
 struct History
 {
 	pthread_mutex_t lock;
+	bool seen_stands;
 	uint32_t nkeys;
 	Key *keys;
 };
@@ -32,11 +33,12 @@ static void *must(void *p)
 	return p;
 }
 
-History *history_create(uint32_t keys)
+History *history_create(uint32_t keys, bool seen_stands)
 {
 	History *h = must(calloc(1, sizeof(*h)));
 
 	pthread_mutex_init(&h->lock, NULL);
+	h->seen_stands = seen_stands;
 	h->nkeys = keys;
 	h->keys = must(calloc(keys, sizeof(*h->keys)));
 	return h;
@@ -114,7 +116,7 @@ void history_floors(History *h, uint32_t *floors)
 }
 
 /* May a read that began at this floor find no row? When it can only be one delete, that one stands from now on. */
-static bool judge_absence(Key *k, uint32_t floor)
+static bool judge_absence(Key *k, uint32_t floor, bool seen_stands)
 {
 	bool deleted = floor == 0 || (k->writes[floor - 1] & DELETES);
 	uint32_t candidates = 0;
@@ -129,7 +131,7 @@ static bool judge_absence(Key *k, uint32_t floor)
 			last = i + 1;
 		}
 	}
-	if (!deleted && candidates == 1 && last > k->floor)
+	if (seen_stands && !deleted && candidates == 1 && last > k->floor)
 		k->floor = last;
 	return deleted || candidates > 0;
 }
@@ -143,7 +145,7 @@ bool history_judge(History *h, uint32_t key, uint32_t floor, uint32_t number, ch
 	pthread_mutex_lock(&h->lock);
 	if (number == 0)
 	{
-		good = judge_absence(k, floor);
+		good = judge_absence(k, floor, h->seen_stands);
 		if (!good)
 			snprintf(why, why_size, "lost: no row, although number %u stands", floor);
 	}
@@ -168,7 +170,7 @@ bool history_judge(History *h, uint32_t key, uint32_t floor, uint32_t number, ch
 		snprintf(why, why_size, "older: number %u, although %u%s stood before", number, floor,
 				 (k->writes[floor - 1] & DELETES) ? " (a delete)" : "");
 	}
-	else if (number > k->floor)
+	else if (h->seen_stands && number > k->floor)
 		k->floor = number;
 	pthread_mutex_unlock(&h->lock);
 	return good;

@@ -4,7 +4,7 @@
  * A key belongs to one writer, which writes the numbers 1, 2, 3 ... into it, one statement after the other; some of them
  * delete the row. So the numbers order the writes of a key, and a read can be judged by the number it finds:
  *
- *	- not below the *floor*: the highest number acknowledged, or read by anybody, before the read began;
+ *	- not below the *floor*: the highest number acknowledged, or (seen_stands) read by anybody, before the read began;
  *	- a number that was begun, and not told as surely not done;
  *	- no row: when a delete (or "never written") would be allowed there.
  *
@@ -28,8 +28,12 @@ typedef enum WriteState
 
 typedef struct History History;
 
-/* Room for keys 0 .. keys - 1. Ends the process when there is no memory, as all here. */
-extern History *history_create(uint32_t keys);
+/*
+ * Room for keys 0 .. keys - 1. seen_stands: what was read stands, even if it was not acknowledged; so it is with
+ * transactions, but a plain write with an unknown outcome may be in one copy and not in another. Ends the process when
+ * there is no memory, as all here.
+ */
+extern History *history_create(uint32_t keys, bool seen_stands);
 extern uint32_t history_keys(const History *h);
 
 /* The owner begins its next write of the key; its number. */

@@ -118,7 +118,11 @@ static void take_commands(void)
 	{
 		line[strcspn(line, "\n")] = '\0';
 		if (strncmp(line, "window ", 7) == 0)
+		{
+			/* a statement that a fault has made wait counts for it, not for what comes after */
+			sessions_settle();
 			figures_window(line + 7);
+		}
 		else if (strncmp(line, "terminate ", 10) == 0)
 			session_terminate_one((unsigned) strtoul(line + 10, NULL, 10));
 		else if (strcmp(line, "stop") == 0)
@@ -198,8 +202,8 @@ int main(int argc, char **argv)
 						"[--pace MICROSECONDS] [--row-bytes N] [--keys N]\n");
 		return 2;
 	}
-	load.rows = history_create((uint32_t) load.writers * KEYS_PER_WRITER);
-	load.direct = history_create((uint32_t) load.writers * KEYS_PER_WRITER);
+	load.rows = history_create((uint32_t) load.writers * KEYS_PER_WRITER, true);
+	load.direct = history_create((uint32_t) load.writers * KEYS_PER_WRITER, false);
 	for (i = 0; i < load.writers; i++)
 	{
 		load.transfers[i] = calloc(TRANSFERS_PER_WRITER, sizeof(Transfer));

@@ -96,6 +96,8 @@ extern void answer_free(Answer *a);
 extern bool answer_ok(const Answer *a);
 /* What a failed statement that could have committed leaves: WRITE_UNKNOWN or WRITE_REFUSED. */
 extern WriteState answer_outcome(const Answer *a);
+/* Waits until every statement under way now has ended. */
+extern void sessions_settle(void);
 /* Terminates the backend of a session chosen at random. */
 extern void session_terminate_one(unsigned random);
 

@@ -22,6 +22,7 @@
 
 static pthread_mutex_t backends_lock = PTHREAD_MUTEX_INITIALIZER;
 static int backends[MAX_SESSIONS];
+static double began_at[MAX_SESSIONS]; /* of the statement under way, 0: none */
 
 static void note_backend(const Session *s, int pid)
 {
@@ -29,6 +30,34 @@ static void note_backend(const Session *s, int pid)
 	if (s->id >= 0 && s->id < MAX_SESSIONS)
 		backends[s->id] = pid;
 	pthread_mutex_unlock(&backends_lock);
+}
+
+static void note_statement(const Session *s, double began)
+{
+	pthread_mutex_lock(&backends_lock);
+	if (s->id >= 0 && s->id < MAX_SESSIONS)
+		began_at[s->id] = began;
+	pthread_mutex_unlock(&backends_lock);
+}
+
+void sessions_settle(void)
+{
+	double now = now_s();
+	struct timespec pause = {0, 2 * 1000 * 1000};
+	bool open = true;
+
+	while (open)
+	{
+		int i;
+
+		open = false;
+		pthread_mutex_lock(&backends_lock);
+		for (i = 0; i < MAX_SESSIONS; i++)
+			open |= began_at[i] > 0 && began_at[i] < now;
+		pthread_mutex_unlock(&backends_lock);
+		if (open)
+			nanosleep(&pause, NULL);
+	}
 }
 
 void session_terminate_one(unsigned random)
@@ -169,9 +198,11 @@ void session_run(Session *s, Answer *a, bool writes, const char *format, ...)
 	shorten(what, sizeof(what), statement);
 	memset(a, 0, sizeof(*a));
 	began = now_s();
+	note_statement(s, began);
 	if (PQsendQuery(s->conn, statement))
 		a->result = collect(s, began + HANG_S, &hung);
 	figures_statement(writes, now_s() - began, what);
+	note_statement(s, 0);
 	if (a->result != NULL)
 	{
 		ExecStatusType status = PQresultStatus(a->result);

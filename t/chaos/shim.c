@@ -23,10 +23,12 @@ static long long clock_ms;
 __attribute__((constructor)) static void shim_start(void)
 {
 	const char *ms = getenv("DORIS_CHAOS_CLOCK_MS");
+	const char *map = getenv("DORIS_CHAOS_CONNECT");
 
 	*(void **) &real_connect = dlsym(RTLD_NEXT, "connect");
 	*(void **) &real_clock = dlsym(RTLD_NEXT, "clock_gettime");
-	connect_map = getenv("DORIS_CHAOS_CONNECT");
+	/* a copy: PostgreSQL writes its process titles over the environment */
+	connect_map = map != NULL ? strdup(map) : NULL;
 	clock_ms = ms != NULL ? strtoll(ms, NULL, 10) : 0;
 }
 
