@@ -35,7 +35,7 @@ DorisStatus heart_new(Admin *a, Heart **out, DorisError *err)
 	pthread_mutex_init(&h->lock, NULL);
 	buf_init(&h->put_body);
 	buf_init(&h->beat_head);
-	call_init(&h->ask);
+	talk_init(&h->ask);
 	*out = h;
 	return DORIS_OK;
 }
@@ -47,7 +47,7 @@ void heart_free(Admin *a, Heart *h)
 	for (int i = 0; i < h->npulses; i++)
 		pulse_free(a, h->pulses[i]);
 	free(h->pulses);
-	call_free(&h->ask);
+	talk_free(&h->ask);
 	for (int pass = 0; pass < 2; pass++)
 		for (Awaited *w = pass == 0 ? h->awaited : h->handed_in, *next; w != NULL; w = next)
 		{
@@ -497,12 +497,12 @@ static void step_ask(Heart *h, uint64_t now)
 		h->next_ask = now + ASK_MS;
 		buf_init(&request);
 		topology_get_encode(&request, &get);
-		status = call_start(a, &h->ask, address, MSG_TOPOLOGY_GET, &request, ASK_MS, &err);
+		status = talk_start(a, &h->ask, address, MSG_TOPOLOGY_GET, &request, ASK_MS, &err);
 		buf_free(&request);
 		if (status != DORIS_OK)
 			return;
 	}
-	status = call_step(a, &h->ask, &e, &body, &err);
+	status = talk_step(a, &h->ask, &e, &body, &err);
 	if (status == DORIS_OK)
 	{
 		DorisCursor c = cursor_of(body.data, body.len);
@@ -528,7 +528,7 @@ static void step_ask(Heart *h, uint64_t now)
 		}
 	}
 	if (h->ask.state == CALL_IDLE)
-		call_drop(&h->ask);
+		talk_drop(&h->ask);
 }
 
 /* Lets others know who does not answer. */
@@ -574,16 +574,16 @@ static void rest(Heart *h)
 	for (int i = 0; i < h->npulses; i++)
 	{
 		const Pulse *p = h->pulses[i];
-		const Call *calls[] = {&p->beat, &p->probe, &p->put};
+		const Talk *calls[] = {&p->beat, &p->probe, &p->put};
 
 		for (int j = 0; j < 3; j++)
-			if (call_fd(calls[j]) >= 0)
-				fds[n++].fd = call_fd(calls[j]);
+			if (talk_fd(calls[j]) >= 0)
+				fds[n++].fd = talk_fd(calls[j]);
 		if (pulse_busy(p))
 			timeout = PULSE_BUSY_TICK_MS;
 	}
-	if (call_fd(&h->ask) >= 0)
-		fds[n++].fd = call_fd(&h->ask);
+	if (talk_fd(&h->ask) >= 0)
+		fds[n++].fd = talk_fd(&h->ask);
 	for (int i = 0; i < n; i++)
 		fds[i].events = POLLIN;
 	(void) poll(fds, (nfds_t) n, timeout);

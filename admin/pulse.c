@@ -20,9 +20,9 @@ Pulse *pulse_new(const TopoNode *node)
 	if (p == NULL)
 		return NULL;
 	p->node = *node;
-	call_init(&p->beat);
-	call_init(&p->probe);
-	call_init(&p->put);
+	talk_init(&p->beat);
+	talk_init(&p->probe);
+	talk_init(&p->put);
 	return p;
 }
 
@@ -49,9 +49,9 @@ static void refuse_operator(Admin *a, Pulse *p)
 
 void pulse_reset(Admin *a, Pulse *p)
 {
-	call_drop(&p->beat);
-	call_drop(&p->probe);
-	call_drop(&p->put);
+	talk_drop(&p->beat);
+	talk_drop(&p->probe);
+	talk_drop(&p->put);
 	p->next_beat = p->next_probe = p->next_down = p->next_up = p->next_seen = p->next_put = 0;
 	p->misses = p->good = p->probe_tries = 0;
 	p->probing = p->down_asked = p->heard = p->alarmed = p->foreign_told = false;
@@ -67,9 +67,9 @@ void pulse_free(Admin *a, Pulse *p)
 {
 	answer_waiters(a, p, VERDICT_UNSURE, "the node is not in the topology any more");
 	refuse_operator(a, p);
-	call_free(&p->beat);
-	call_free(&p->probe);
-	call_free(&p->put);
+	talk_free(&p->beat);
+	talk_free(&p->probe);
+	talk_free(&p->put);
 	free(p);
 }
 
@@ -94,7 +94,7 @@ static bool may_lease(const Heart *h, const Pulse *p, uint64_t now)
 		   now < atomic_load(&a->confirmed) + admin_confirm_ms(a);
 }
 
-static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
+static DorisStatus send_heartbeat(Heart *h, Pulse *p, Talk *c, DorisError *err)
 {
 	Heartbeat m = {0};
 
@@ -112,7 +112,7 @@ static DorisStatus send_heartbeat(Heart *h, Pulse *p, Call *c, DorisError *err)
 	}
 	buf_reset(&h->beat_head);
 	heartbeat_encode(&h->beat_head, &m);
-	return call_start(h->admin, c, p->node.address, MSG_HEARTBEAT, &h->beat_head,
+	return talk_start(h->admin, c, p->node.address, MSG_HEARTBEAT, &h->beat_head,
 					  h->admin->options.heartbeat_ms, err);
 }
 
@@ -282,9 +282,9 @@ static void step_beat(Heart *h, Pulse *p, uint64_t now)
 	DorisError err;
 	DorisStatus status;
 
-	if (p->beat.state == CALL_IDLE && call_lost(&p->beat))
+	if (p->beat.state == CALL_IDLE && talk_lost(&p->beat))
 	{
-		call_drop(&p->beat);
+		talk_drop(&p->beat);
 		if (p->node.condition == NODE_UP)
 			missed(h, p, DORIS_UNREACHABLE, "it dropped the connection", true);
 	}
@@ -305,7 +305,7 @@ static void step_beat(Heart *h, Pulse *p, uint64_t now)
 		NodeReport report;
 		bool has_report;
 
-		status = call_step(a, &p->beat, &e, &body, &err);
+		status = talk_step(a, &p->beat, &e, &body, &err);
 		if (status == DORIS_TIMEOUT)
 			return;
 		if (status == DORIS_OK)
@@ -386,7 +386,7 @@ void pulse_fail(Heart *h, Pulse *p, Request *r)
 	if (!p->condemned)
 		condemn(h, p);
 	p->probing = false;
-	call_drop(&p->probe);
+	talk_drop(&p->probe);
 	snprintf(p->trouble, sizeof(p->trouble), "an operator took it out");
 }
 
@@ -408,8 +408,8 @@ void pulse_follow(Pulse *p, const TopoNode *node)
 	/* A start that was just entered: it waits for the topology that says so, on new connections. */
 	if (p->node.incarnation != node->incarnation)
 	{
-		call_drop(&p->beat);
-		call_drop(&p->put);
+		talk_drop(&p->beat);
+		talk_drop(&p->put);
 		p->next_put = 0;
 		p->misses = 0;
 	}
@@ -456,7 +456,7 @@ static void step_probe(Heart *h, Pulse *p, uint64_t now)
 	{
 		if (now < p->next_probe)
 			return;
-		call_drop(&p->probe); /* a fresh channel, whatever became of the last */
+		talk_drop(&p->probe); /* a fresh channel, whatever became of the last */
 		admin_count(a, COUNT_PROBES);
 		status = send_heartbeat(h, p, &p->probe, &err);
 		if (status != DORIS_OK)
@@ -465,7 +465,7 @@ static void step_probe(Heart *h, Pulse *p, uint64_t now)
 			return;
 		}
 	}
-	status = call_step(a, &p->probe, &e, &body, &err);
+	status = talk_step(a, &p->probe, &e, &body, &err);
 	if (status == DORIS_TIMEOUT)
 		return;
 	if (status == DORIS_OK)
@@ -476,7 +476,7 @@ static void step_probe(Heart *h, Pulse *p, uint64_t now)
 		return;
 	}
 	p->probing = false;
-	call_drop(&p->probe);
+	talk_drop(&p->probe);
 	if (status == DORIS_NOT_LEADER)
 	{
 		p->misses = 0;
@@ -509,7 +509,7 @@ static void step_put(Heart *h, Pulse *p, uint64_t now)
 			return;
 		p->putting = h->topology->epoch;
 		p->next_put = now + (uint64_t) a->options.heartbeat_ms;
-		status = call_start(a, &p->put, p->node.address, MSG_TOPOLOGY_PUT, &h->put_body,
+		status = talk_start(a, &p->put, p->node.address, MSG_TOPOLOGY_PUT, &h->put_body,
 							PULSE_PUT_MS, &err);
 		if (status != DORIS_OK)
 		{
@@ -518,7 +518,7 @@ static void step_put(Heart *h, Pulse *p, uint64_t now)
 			return;
 		}
 	}
-	status = call_step(a, &p->put, &e, &body, &err);
+	status = talk_step(a, &p->put, &e, &body, &err);
 	if (status == DORIS_TIMEOUT)
 		return;
 	if (status == DORIS_OK)

@@ -5,7 +5,7 @@
 #define DORIS_ADMIN_PULSE_H
 
 #include "admin.h"
-#include "call.h"
+#include "talk.h"
 
 #define PULSE_TICK_MS 50	  /* how often lost connections are looked for */
 #define PULSE_BUSY_TICK_MS 10 /* while something connects or is probed */
@@ -25,13 +25,13 @@ typedef struct Pulse
 	TopoNode node; /* as the topology has it */
 	bool present;  /* still in the topology */
 
-	Call beat;
+	Talk beat;
 	uint64_t next_beat; /* clock_mono_ms, as all times here */
 	int misses;			/* heartbeats in a row without a proper answer */
 	int good;			/* answers in a row while it is down */
 	char trouble[160];	/* why the last one was missed */
 
-	Call probe;
+	Talk probe;
 	bool probing;
 	int probe_tries;
 	uint64_t next_probe;
@@ -41,7 +41,7 @@ typedef struct Pulse
 	uint64_t next_seen;
 	uint64_t next_outranked;
 
-	Call put;
+	Talk put;
 	uint64_t putting; /* the epoch on its way */
 	uint64_t next_put;
 	bool heard;		/* has answered this leader */
@@ -107,7 +107,7 @@ struct Heart
 	uint64_t term;					  /* the term it beats for; 0: does not lead */
 	uint64_t since;					  /* leads since */
 	uint64_t judge_after;			  /* before that a lease of the leader before may still stand */
-	Call ask;						  /* for a newer topology */
+	Talk ask;						  /* for a newer topology */
 	char ask_next[DORIS_ADDRESS_MAX]; /* a node that has one */
 	uint64_t next_ask;
 	uint32_t ask_turn;

@@ -20,7 +20,7 @@ typedef struct Look
 {
 	DorisVnodeCheck *check;
 	bool open;	   /* no verdict yet */
-	bool differed; /* its digests did, once */
+	bool differed; /* its digests did, once, or were not final */
 	bool moved;	   /* in this round: the placement is another one */
 	/* of this round, by group */
 	ComparedCopy copies[DORIS_MAX_GROUPS];
@@ -350,6 +350,16 @@ static bool digests_equal(const Topology *t, const Look *l)
 	return true;
 }
 
+/* A write that was acknowledged just now may still be staged everywhere: counted once it is finished. */
+static bool any_staged(const Topology *t, const Look *l)
+{
+	bool any = false;
+
+	for (uint32_t g = 0; g < t->groups; g++)
+		any = any || l->digests[g].staged > 0;
+	return any;
+}
+
 static DorisStatus look_at_rows(Round *r, Look *l, bool repair, DorisError *err)
 {
 	DorisVnodeCheck *k = l->check;
@@ -390,7 +400,7 @@ static DorisStatus verify_round(Round *r, bool repair, bool *moved, DorisError *
 		if (!l->open || l->moved)
 			continue;
 		note_sums(r->topo, l);
-		if (digests_equal(r->topo, l))
+		if (digests_equal(r->topo, l) && (l->differed || !any_staged(r->topo, l)))
 		{
 			l->open = false;
 			l->check->verdict = DORIS_COPIES_EQUAL;

@@ -17,7 +17,7 @@
 #include <sodium.h>
 
 #include "admin.h"
-#include "call.h"
+#include "talk.h"
 #include "version.h"
 
 typedef struct Fixture
@@ -26,7 +26,7 @@ typedef struct Fixture
 	Admin admin; /* serves */
 	Admin client;
 	pthread_t thread;
-	Call call;
+	Talk call;
 } Fixture;
 
 static Topology *make_topology(const Fixture *f, uint64_t epoch, uint8_t cluster,
@@ -70,7 +70,7 @@ static int set_up(void **state)
 	assert_int_equal(admin_init(&f->admin, &err), DORIS_OK);
 	assert_int_equal(listener_open(address, &f->admin.listener, &err), DORIS_OK);
 	pthread_mutex_init(&f->client.lock, NULL);
-	call_init(&f->call);
+	talk_init(&f->call);
 	assert_int_equal(pthread_create(&f->thread, NULL, serve_thread, &f->admin), 0);
 	assert_true(admin_set_topology(&f->admin, make_topology(f, 5, 0xCC, NULL)));
 	*state = f;
@@ -82,7 +82,7 @@ static int tear_down(void **state)
 	Fixture *f = *state;
 	char command[128];
 
-	call_free(&f->call);
+	talk_free(&f->call);
 	listener_shutdown(f->admin.listener);
 	pthread_join(f->thread, NULL);
 	admin_free(&f->admin);
@@ -108,7 +108,7 @@ static DorisStatus put(Fixture *f, DorisBytes encoded, Topology **back, DorisErr
 	*back = NULL;
 	buf_init(&body);
 	buf_put_view(&body, encoded);
-	st = call_wait(&f->client, &f->call, f->admin.options.listen, MSG_TOPOLOGY_PUT, &body, 3000, &e,
+	st = talk_wait(&f->client, &f->call, f->admin.options.listen, MSG_TOPOLOGY_PUT, &body, 3000, &e,
 				   &reply, err);
 	buf_free(&body);
 	assert_int_equal(st, DORIS_OK);

@@ -1,7 +1,7 @@
 /*
- * call.c: one request to one peer. See call.h.
+ * talk.c: one request to one peer. See talk.h.
  */
-#include "call.h"
+#include "talk.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -9,36 +9,36 @@
 
 #include "version.h"
 
-void call_init(Call *c)
+void talk_init(Talk *c)
 {
 	memset(c, 0, sizeof(*c));
 	buf_init(&c->message);
 	buf_init(&c->scratch);
 }
 
-static void free_reply(Call *c)
+static void free_reply(Talk *c)
 {
 	if (c->reply.data != NULL)
 		channel_free_reply(&c->reply);
 	memset(&c->reply, 0, sizeof(c->reply));
 }
 
-void call_drop(Call *c)
+void talk_drop(Talk *c)
 {
 	channel_close(c->channel);
 	c->channel = NULL;
 	c->state = CALL_IDLE;
 }
 
-void call_free(Call *c)
+void talk_free(Talk *c)
 {
-	call_drop(c);
+	talk_drop(c);
 	free_reply(c);
 	buf_free(&c->message);
 	buf_free(&c->scratch);
 }
 
-DorisStatus call_start(Admin *a, Call *c, const char *address, uint16_t type, const DorisBuf *body,
+DorisStatus talk_start(Admin *a, Talk *c, const char *address, uint16_t type, const DorisBuf *body,
 					   int timeout_ms, DorisError *err)
 {
 	static _Atomic uint64_t requests;
@@ -65,7 +65,7 @@ DorisStatus call_start(Admin *a, Call *c, const char *address, uint16_t type, co
 	if (status != DORIS_OK)
 		return status;
 	if (c->channel != NULL && strcmp(c->address, address) != 0)
-		call_drop(c);
+		talk_drop(c);
 	if (c->channel == NULL)
 	{
 		status = channel_open(address, &c->channel, err);
@@ -83,7 +83,7 @@ DorisStatus call_start(Admin *a, Call *c, const char *address, uint16_t type, co
 	return DORIS_OK;
 }
 
-static DorisStatus read_reply(Admin *a, Call *c, Envelope *envelope, DorisBytes *body,
+static DorisStatus read_reply(Admin *a, Talk *c, Envelope *envelope, DorisBytes *body,
 							  DorisError *err)
 {
 	DorisStatus status;
@@ -94,11 +94,11 @@ static DorisStatus read_reply(Admin *a, Call *c, Envelope *envelope, DorisBytes 
 		(envelope->request != c->request || envelope->type != (c->type | DORIS_REPLY)))
 		status = doris_error(err, DORIS_BAD_MESSAGE, "%s answered another question", c->address);
 	if (status != DORIS_OK)
-		call_drop(c);
+		talk_drop(c);
 	return status;
 }
 
-DorisStatus call_step(Admin *a, Call *c, Envelope *envelope, DorisBytes *body, DorisError *err)
+DorisStatus talk_step(Admin *a, Talk *c, Envelope *envelope, DorisBytes *body, DorisError *err)
 {
 	DorisStatus status;
 
@@ -109,7 +109,7 @@ DorisStatus call_step(Admin *a, Call *c, Envelope *envelope, DorisBytes *body, D
 			c->state = CALL_WAITING;
 		else if (status != DORIS_UNREACHABLE)
 		{
-			call_drop(c);
+			talk_drop(c);
 			return status;
 		}
 	}
@@ -121,28 +121,28 @@ DorisStatus call_step(Admin *a, Call *c, Envelope *envelope, DorisBytes *body, D
 		if (status != DORIS_TIMEOUT)
 		{
 			c->refused = status == DORIS_UNREACHABLE;
-			call_drop(c);
+			talk_drop(c);
 			return status;
 		}
 	}
 	if (channel_state(c->channel) < 0)
 	{
 		c->refused = true;
-		call_drop(c);
+		talk_drop(c);
 		return doris_error(err, DORIS_UNREACHABLE, "%s refused or lost the connection", c->address);
 	}
 	if (clock_mono_ms() >= c->deadline)
 	{
 		bool sent = c->state == CALL_WAITING;
 
-		call_drop(c);
+		talk_drop(c);
 		return doris_error(err, DORIS_UNREACHABLE, "%s %s in time", c->address,
 						   sent ? "did not answer" : "did not accept a connection");
 	}
 	return doris_error(err, DORIS_TIMEOUT, "%s has not answered yet", c->address);
 }
 
-int call_fd(const Call *c)
+int talk_fd(const Talk *c)
 {
 	if (c->state == CALL_CONNECTING)
 		return channel_send_fd(c->channel);
@@ -151,24 +151,24 @@ int call_fd(const Call *c)
 	return -1;
 }
 
-bool call_lost(const Call *c)
+bool talk_lost(const Talk *c)
 {
 	return c->channel != NULL && channel_state(c->channel) < 0;
 }
 
-DorisStatus call_wait(Admin *a, Call *c, const char *address, uint16_t type, const DorisBuf *body,
+DorisStatus talk_wait(Admin *a, Talk *c, const char *address, uint16_t type, const DorisBuf *body,
 					  int timeout_ms, Envelope *envelope, DorisBytes *reply, DorisError *err)
 {
-	DorisStatus status = call_start(a, c, address, type, body, timeout_ms, err);
+	DorisStatus status = talk_start(a, c, address, type, body, timeout_ms, err);
 
 	while (status == DORIS_OK)
 	{
 		struct pollfd p;
 
-		status = call_step(a, c, envelope, reply, err);
+		status = talk_step(a, c, envelope, reply, err);
 		if (status != DORIS_TIMEOUT)
 			return status;
-		p.fd = call_fd(c);
+		p.fd = talk_fd(c);
 		p.events = POLLIN;
 		(void) poll(&p, 1, 20); /* short: a refused connection shows only when asked for */
 		status = DORIS_OK;
