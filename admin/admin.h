@@ -3,7 +3,7 @@
  *
  * Threads: *main* waits for signals. *serve* (a few) answer from memory and hand the rest on as jobs. *lead* owns the
  * database connection: leadership, new topologies, events. *heart* owns all traffic to nodes: heartbeats, probes,
- * handing topologies on. What they share lies in Admin: the topology under its lock, a bounded queue of jobs, flags.
+ * handing topologies on. *scrub* compares the copies of vnodes with each other. What they share lies in Admin: the topology under its lock, a bounded queue of jobs, flags.
  * Nobody waits for the network or the database while holding a lock.
  */
 #ifndef DORIS_ADMIN_H
@@ -44,7 +44,9 @@ typedef struct AdminOptions
 	const char *name;
 	const char *key_file; /* NULL: plain */
 	int heartbeat_ms;
-	int misses; /* heartbeats without answer before a probe */
+	int misses;		   /* heartbeats without answer before a probe */
+	int scrub_rate_mb; /* a second, of each copy; 0: copies are not compared */
+	int scrub_lap_s;   /* all vnodes are not compared more often than that */
 } AdminOptions;
 
 /* ---- log.c ---- */
@@ -140,6 +142,26 @@ typedef enum Counter
 	COUNTERS
 } Counter;
 
+/* What the scrub tells, of this leadership (scrub.c). */
+typedef enum ScrubStat
+{
+	SCRUB_VNODES,
+	SCRUB_LAPS,		  /* times that all vnodes were compared */
+	SCRUB_LAP_VNODES, /* compared in the lap under way */
+	SCRUB_BYTES,
+	SCRUB_FOUND,	 /* differences told */
+	SCRUB_DIFFERENT, /* vnodes with one that is told and still there */
+	SCRUB_UNSETTLED, /* by the last look at each */
+	SCRUB_UNKNOWN,
+	SCRUB_PURGED_VNODES,  /* times that a vnode's old tombstones were let go */
+	SCRUB_TOMBSTONES_AGE, /* how many wait, and for what: see ScrubWait */
+	SCRUB_TOMBSTONES_COPIES,
+	SCRUB_TOMBSTONES_HINTS,
+	SCRUB_TOMBSTONES_STAGED,
+	SCRUB_TOMBSTONES_DIFFERENCE,
+	SCRUB_STATS
+} ScrubStat;
+
 typedef struct Heart Heart;
 
 typedef struct KnownHash
@@ -172,6 +194,7 @@ typedef struct Admin
 	atomic_bool halted; /* two topologies of one epoch were seen: nothing is published any more */
 	atomic_bool stopping;
 	_Atomic uint64_t counters[COUNTERS];
+	_Atomic uint64_t scrub[SCRUB_STATS];
 
 	pthread_mutex_t jobs_lock; /* the queue, and the events below */
 	Job *jobs_head;

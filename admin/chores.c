@@ -93,8 +93,6 @@ void chores_plan(Lead *l, const PlanRow *plan)
 		hand_over(l, plan, node, by);
 	else if (owned == 0)
 		end_plan(l, plan, "cancelled", "the new node lost what it had taken over", node->name);
-	else if (left == 0)
-		bury(l, plan, node, by);
 	else
 	{
 		status = schema_plan_progress(&l->db, l->term, plan->id, owned - left,
@@ -102,6 +100,8 @@ void chores_plan(Lead *l, const PlanRow *plan)
 									  r != NULL ? r->report.recover_bytes : 0, &err);
 		if (status != DORIS_OK)
 			(void) lead_failed(l, status, &err);
+		else if (left == 0)
+			bury(l, plan, node, by);
 	}
 }
 

@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "admin.h"
+#include "scrub.h"
 #include "version.h"
 
 enum
@@ -21,6 +22,8 @@ enum
 	OPT_KEY_FILE,
 	OPT_HEARTBEAT,
 	OPT_MISSES,
+	OPT_SCRUB_RATE,
+	OPT_SCRUB_LAP,
 	OPT_MAKE_KEYS,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
@@ -34,6 +37,8 @@ static const struct option long_options[] = {
 	{"key-file", required_argument, NULL, OPT_KEY_FILE},
 	{"heartbeat-ms", required_argument, NULL, OPT_HEARTBEAT},
 	{"misses", required_argument, NULL, OPT_MISSES},
+	{"scrub-rate", required_argument, NULL, OPT_SCRUB_RATE},
+	{"scrub-lap", required_argument, NULL, OPT_SCRUB_LAP},
 	{"make-keys", required_argument, NULL, OPT_MAKE_KEYS},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -61,6 +66,10 @@ static void print_help(void)
 		"  --heartbeat-ms MS    between heartbeats to every node, 50 to 60000 (default 500)\n"
 		"  --misses N           unanswered heartbeats before a node is probed, 1 to 100 (default "
 		"3)\n"
+		"  --scrub-rate MB      of each copy compared with the others per second, in the "
+		"background;\n"
+		"                       0: none, and no tombstones go either (default 1)\n"
+		"  --scrub-lap SECONDS  all vnodes are not compared more often than that (default 600)\n"
 		"  --log-level LEVEL    debug, info, warning or error (default info)\n"
 		"  --make-keys DIR      write DIR/cluster.key (nodes, clients) and DIR/admin.key (admins), "
 		"exit\n"
@@ -116,6 +125,8 @@ static void parse_options(int argc, char **argv, AdminOptions *o)
 
 	o->heartbeat_ms = 500;
 	o->misses = 3;
+	o->scrub_rate_mb = 1;
+	o->scrub_lap_s = 600;
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		switch (c)
 		{
@@ -136,6 +147,12 @@ static void parse_options(int argc, char **argv, AdminOptions *o)
 				break;
 			case OPT_MISSES:
 				o->misses = parse_number("--misses", optarg, 1, 100);
+				break;
+			case OPT_SCRUB_RATE:
+				o->scrub_rate_mb = parse_number("--scrub-rate", optarg, 0, 100000);
+				break;
+			case OPT_SCRUB_LAP:
+				o->scrub_lap_s = parse_number("--scrub-lap", optarg, 0, 100000000);
 				break;
 			case OPT_MAKE_KEYS:
 				exit(make_keys(optarg));
@@ -224,6 +241,7 @@ int main(int argc, char **argv)
 	pthread_t serve[ADMIN_SERVE_THREADS];
 	pthread_t lead;
 	pthread_t heart;
+	pthread_t scrub;
 	sigset_t signals;
 	DorisError err;
 	int caught = 0;
@@ -251,6 +269,7 @@ int main(int argc, char **argv)
 		start(&serve[i], serve_thread, &a);
 	start(&lead, lead_thread, &a);
 	start(&heart, heart_thread, &a);
+	start(&scrub, scrub_thread, &a);
 
 	(void) sigwait(&signals, &caught);
 	log_write(LOG_INFO, "stops on signal %d", caught);
@@ -259,6 +278,7 @@ int main(int argc, char **argv)
 	heart_kick(&a);
 	for (int i = 0; i < ADMIN_SERVE_THREADS; i++)
 		pthread_join(serve[i], NULL);
+	pthread_join(scrub, NULL);
 	pthread_join(heart, NULL);
 	pthread_join(lead, NULL);
 	admin_free(&a);

@@ -170,14 +170,19 @@ DorisStatus operate_replace(Lead *l, const TopoNode *node, const TopoNode *by, u
 {
 	PlanRow row = {.node = node->id, .by = by->id};
 	DorisStatus status;
+	Event e;
 
 	status = schema_plan_begin(&l->db, l->term, node->id, by->id, node->group,
 							   verdict_owned(l->stored, node->id), &row.id, err);
 	if (status != DORIS_OK)
 		return lead_failed(l, status, err);
 	*plan = row.id;
-	admin_event(l->admin, "plan_started", node->name, "plan %u: \"%s\" takes its place", row.id,
-				by->name);
+	/* At once, so that it comes before what the plan does. */
+	e = event_of("plan_started", node->name, "plan %u: \"%s\" takes its place", row.id, by->name);
+	log_write(LOG_INFO, "%s %s: %s", e.kind, e.node, e.detail);
+	status = schema_events(&l->db, l->term, &e, 1, err);
+	if (status != DORIS_OK)
+		return lead_failed(l, status, err);
 	chores_plan(l, &row);
 	return DORIS_OK;
 }

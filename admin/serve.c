@@ -169,7 +169,23 @@ static void answer_stats(Admin *a, Request *r)
 		[COUNT_PUBLISHED] = "topologies_published",
 		[COUNT_EVENTS_LOST] = "events_lost",
 	};
-	StatItem items[COUNTERS + 10];
+	static const char *const scrub_names[SCRUB_STATS] = {
+		[SCRUB_VNODES] = "scrub_vnodes",
+		[SCRUB_LAPS] = "scrub_laps",
+		[SCRUB_LAP_VNODES] = "scrub_lap_vnodes",
+		[SCRUB_BYTES] = "scrub_bytes",
+		[SCRUB_FOUND] = "scrub_differences_found",
+		[SCRUB_DIFFERENT] = "scrub_different",
+		[SCRUB_UNSETTLED] = "scrub_unsettled",
+		[SCRUB_UNKNOWN] = "scrub_unknown",
+		[SCRUB_PURGED_VNODES] = "scrub_vnodes_purged",
+		[SCRUB_TOMBSTONES_AGE] = "tombstones_wait_age",
+		[SCRUB_TOMBSTONES_COPIES] = "tombstones_wait_copies",
+		[SCRUB_TOMBSTONES_HINTS] = "tombstones_wait_hints",
+		[SCRUB_TOMBSTONES_STAGED] = "tombstones_wait_staged",
+		[SCRUB_TOMBSTONES_DIFFERENCE] = "tombstones_wait_difference",
+	};
+	StatItem items[COUNTERS + SCRUB_STATS + 10];
 	StatsReply s = {.n = 0, .items = items};
 	Topology *t = admin_topology(a);
 	uint64_t up = 0;
@@ -190,6 +206,8 @@ static void answer_stats(Admin *a, Request *r)
 	put_stat(&s, "uptime_s", (clock_mono_ms() - a->started) / 1000);
 	for (int i = 0; i < COUNTERS; i++)
 		put_stat(&s, names[i], atomic_load(&a->counters[i]));
+	for (int i = 0; i < SCRUB_STATS; i++)
+		put_stat(&s, scrub_names[i], atomic_load(&a->scrub[i]));
 	topology_unref(t);
 
 	buf_init(&body);
