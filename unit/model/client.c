@@ -1,0 +1,553 @@
+/*
+ * client.c: a writer: collects "held" from all targets, acknowledges, or closes its own transaction and says so.
+ *
+ * Rules stage, outcome, decision row, finish, close, not done, plain of the client's side. A commit row has a client
+ * of its own here: it begins when the transaction is held everywhere, and the transaction ends as it does.
+ */
+#include "model.h"
+
+static int only_vnode(int t)
+{
+	return txn_in_vnode(t, 0) ? 0 : 1;
+}
+
+/* What an acknowledgement needs (I1). */
+static Set needed(const Targets *t)
+{
+	return rule(RULE_ACK_ALL) ? t->judges | t->others | t->hints : t->judges;
+}
+
+static bool all_held(const State *s, int t)
+{
+	const Client *c = &s->client[t];
+	int v;
+
+	for (v = 0; v < NVNODES; v++)
+	{
+		Targets g = targets_of(s, c->epoch, v);
+
+		if (txn_in_vnode(t, v) && (g.judges == 0 || (needed(&g) & ~c->held[v]) != 0))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Judges to which nothing was ever sent: nothing of it is on the way there. That counts as a refusal, but only under
+ * the placement under which everything was sent: later a judge may have got it from another copy.
+ */
+static Set never_sent(const State *s, int t)
+{
+	const Client *c = &s->client[t];
+	int v = only_vnode(t);
+	int e;
+
+	for (e = 0; e <= s->newest && rule(RULE_NEVER_SENT); e++)
+		if (HAS(c->sent, e) && s->changed[e][v] != s->changed[c->epoch][v])
+			return 0;
+	return (Set) ~c->to[v];
+}
+
+static Set refusals(const State *s, int t)
+{
+	const Client *c = &s->client[t];
+	Targets g = targets_of(s, c->epoch, only_vnode(t));
+
+	return (c->dropped | never_sent(s, t)) & g.judges;
+}
+
+/* Whom the drop has to reach before "not done" may be told. */
+static Set to_drop(const State *s, int t)
+{
+	const Client *c = &s->client[t];
+	Targets g = targets_of(s, c->epoch, only_vnode(t));
+	Set never = never_sent(s, t);
+
+	return (g.judges & ~never) | (rule(RULE_TELL_ALL) ? g.others : g.others & ~never);
+}
+
+/* ---- which steps are possible ---- */
+static bool may_begin(const State *s, int t, bool calm)
+{
+	const TxnDef *d = &scene->txn[t];
+
+	switch (d->kind)
+	{
+		case TXN_WRITE:
+		case TXN_DELETE:
+		case TXN_PLAIN:
+			return !calm && (d->base == 0 || HAS(s->truth.committed | s->truth.acked, d->base));
+		case TXN_ABORT_ROW:
+			return !calm && staged_at(s, d->of) != 0;
+		case TXN_SPARE_ABORT:
+			return calm && staged_at(s, d->of) != 0 && !HAS(s->truth.aborted, d->of);
+		default:
+			return false; /* commit rows and restamps are begun by their transaction */
+	}
+}
+
+static void collect_steps(const State *s, StepList *l, int t)
+{
+	const Client *c = &s->client[t];
+	int v;
+	int i;
+
+	for (v = 0; v < NVNODES; v++)
+	{
+		Targets g = targets_of(s, c->epoch, v);
+		Set open = (g.judges | g.others | g.hints) & (Set) ~c->held[v];
+
+		if (!txn_in_vnode(t, v))
+			continue;
+		/* rule stage: the hint is stored before the judges are asked */
+		if (rule(RULE_HINT_FIRST) && (open & g.hints) != 0)
+			open &= g.hints;
+		for (i = 0; i < 2 * NDATA; i++)
+			if (HAS(open, i))
+				add_step(l, STEP_SEND, t, i, v);
+	}
+	if (all_held(s, t))
+		add_step(l, STEP_ACK, t, 0, 0);
+}
+
+static void close_steps(const State *s, StepList *l, int t)
+{
+	const Client *c = &s->client[t];
+	Targets g = targets_of(s, c->epoch, only_vnode(t));
+	bool refused = refusals(s, t) != 0;
+	int n;
+
+	for (n = 0; n < NDATA; n++)
+	{
+		if (!refused && HAS(g.judges & ~c->held[only_vnode(t)], n) && rule(RULE_REFUSE_FIRST))
+			add_step(l, STEP_REFUSE, t, n, 0);
+		if ((refused || !rule(RULE_REFUSE_FIRST)) && HAS(to_drop(s, t) & ~c->dropped, n))
+			add_step(l, STEP_DROP, t, n, 0);
+	}
+	if (refused && ((to_drop(s, t) & ~c->dropped) == 0 || !rule(RULE_NOT_DONE)))
+		add_step(l, STEP_TELL_NOT_DONE, t, 0, 0);
+}
+
+static void late_steps(const State *s, StepList *l, int t)
+{
+	const Client *c = &s->client[t];
+	int v;
+	int e;
+	int i;
+
+	for (v = 0; v < NVNODES; v++)
+	{
+		if (!txn_in_vnode(t, v))
+			continue;
+		for (e = 0; e <= s->newest; e++)
+		{
+			Targets g = targets_of(s, e, v);
+
+			for (i = 0; i < 2 * NDATA && HAS(c->sent, e); i++)
+			{
+				if (!HAS((g.judges | g.others | g.hints) & c->to[v], i))
+					continue;
+				if (i < NDATA ? node_holds(s, i, t, v) || s->node[i].cold ||
+									(is_stale(s, i, e, v) && rule(RULE_EPOCH_FENCE))
+							  : HAS(s->log.hints[i - NDATA][v], t))
+					continue;
+				add_step(l, STEP_LATE_SEND, t, i | v << 4, e);
+			}
+			for (i = 0; i < NDATA && HAS(c->aborts, e); i++)
+			{
+				if (!HAS(g.judges | g.others, i) || s->node[i].cold ||
+					(is_stale(s, i, e, v) && rule(RULE_DROP_FENCE)))
+					continue;
+				if (HAS(node_staged(s, i, v), t) || !HAS(s->node[i].refused[v], t))
+					add_step(l, STEP_LATE_DROP, t, i | v << 4, e);
+			}
+		}
+	}
+}
+
+/* The commit row is finished, and so forgotten in the end, only when every target has acknowledged FINISH(commit). */
+static bool finish_acknowledged(const State *s, int t)
+{
+	int e = rule(RULE_FINISH_NEWEST) ? s->newest : s->client[t].epoch;
+	int v;
+	int n;
+
+	if (!rule(RULE_DECISION_KEPT))
+		return true;
+	for (v = 0; v < NVNODES; v++)
+	{
+		Targets g = targets_of(s, e, v);
+
+		for (n = 0; n < NDATA && txn_in_vnode(t, v); n++)
+			if (HAS(g.judges | g.others, n) && !HAS(s->truth.finish_acks[t], n) &&
+				(!HAS(s->node[n].remembered | s->node[n].forgotten, t) ||
+				 HAS(node_staged(s, n, v), t)))
+				return false;
+	}
+	return true;
+}
+
+/* Beyond the memory's horizon nobody is at work any more who began while the decision was open. */
+static bool horizon_passed(const State *s)
+{
+	int t;
+
+	if (!rule(RULE_DECISION_HORIZON))
+		return true;
+	for (t = 1; t <= MAX_TXN; t++)
+		if (HAS(txns_on(DECISION_ROW), t) &&
+			(s->client[t].phase == PHASE_COLLECT || s->client[t].phase == PHASE_CLOSE))
+			return false;
+	return s->reader.phase == READ_IDLE && s->closer.txn == 0;
+}
+
+/* The node forgets the decision row; what was sent before the horizon it does not take any more. */
+static void drop_decision(State *s, int n)
+{
+	int t;
+
+	s->node[n].value[DECISION_ROW] = 0;
+	s->truth.decision_dropped = 1;
+	for (t = 1; t <= MAX_TXN && rule(RULE_DECISION_HORIZON); t++)
+		if (HAS(txns_on(DECISION_ROW), t) && s->client[t].phase != PHASE_IDLE)
+			s->node[n].forgotten |= (Mask) BIT(t);
+}
+
+static void finish_steps(const State *s, StepList *l, int t)
+{
+	const TxnDef *d = &scene->txn[t];
+	int n;
+
+	if (HAS(s->truth.committed, t) && !txn_is_plain(t))
+	{
+		bool may = d->kind != TXN_COMMIT_ROW || finish_acknowledged(s, d->of);
+
+		for (n = 0; n < NDATA && may; n++)
+			if (!s->node[n].cold && !HAS(s->truth.finish_acks[t], n) &&
+				(HAS(staged_at(s, t), n) || !HAS(s->node[n].remembered | s->node[n].forgotten, t)))
+				add_step(l, STEP_FINISH, t, n, 0);
+	}
+	if (txn_is_multi(t) && (HAS(s->truth.aborted, t) || !rule(RULE_ABORT_ROW)) &&
+		!HAS(s->client[t].aborts, s->newest) && staged_at(s, t) != 0)
+		add_step(l, STEP_ABORT, t, 0, 0);
+	if (d->kind != TXN_COMMIT_ROW)
+		return;
+	for (n = 0; n < NDATA; n++)
+		if (s->node[n].value[DECISION_ROW] == t && horizon_passed(s))
+			add_step(l, STEP_DROP_DECISION, n, t, 0);
+}
+
+void client_steps(const State *s, StepList *l, bool calm)
+{
+	int t;
+
+	for (t = 1; t <= MAX_TXN; t++)
+	{
+		const Client *c = &s->client[t];
+		bool runs = c->phase == PHASE_COLLECT || c->phase == PHASE_CLOSE;
+
+		if (scene->txn[t].kind == TXN_NONE)
+			continue;
+		if (c->phase == PHASE_IDLE && may_begin(s, t, calm))
+		{
+			add_step(l, STEP_BEGIN, t, s->newest, 0);
+			if (s->newest > 0 && !calm)
+				add_step(l, STEP_BEGIN, t, s->newest - 1, 0);
+		}
+		finish_steps(s, l, t);
+		if (calm && scene->txn[t].kind != TXN_SPARE_ABORT)
+		{
+			/* FINISH(abort) of what is closed still arrives */
+			if (txn_is_multi(t) && HAS(s->truth.aborted, t))
+				late_steps(s, l, t);
+			continue;
+		}
+		if (c->phase == PHASE_COLLECT)
+			collect_steps(s, l, t);
+		if (c->phase == PHASE_CLOSE)
+			close_steps(s, l, t);
+		if (runs && c->epoch < s->newest)
+			add_step(l, STEP_NEWER, t, 0, 0);
+		if (c->phase == PHASE_COLLECT && scene->closer && !calm)
+			add_step(l, STEP_GIVE_UP, t, 0, 0);
+		if (runs && s->left.deaths > 0 && !calm)
+			add_step(l, STEP_DIE, t, 0, 0);
+		if (scene->duplicates && !calm)
+			late_steps(s, l, t);
+	}
+}
+
+/* ---- doing them ---- */
+static void begin(State *s, int t, int epoch)
+{
+	Client *c = &s->client[t];
+
+	c->phase = PHASE_COLLECT;
+	c->epoch = (uint8_t) epoch;
+	c->floor = s->truth.acked;
+}
+
+static void forget_collected(Client *c)
+{
+	int v;
+
+	for (v = 0; v < NVNODES; v++)
+		c->held[v] = 0;
+	c->dropped = 0;
+}
+
+static void newer(State *s, int t)
+{
+	Client *c = &s->client[t];
+
+	c->epoch = s->newest;
+	/* I1: what was collected under another placement does not count */
+	if (rule(RULE_VOID_COLLECTED) || c->phase == PHASE_CLOSE)
+		forget_collected(c);
+}
+
+static void not_done(State *s, int t)
+{
+	s->client[t].phase = PHASE_NOT_DONE;
+	act_not_done(s, t);
+	if (scene->txn[t].kind == TXN_COMMIT_ROW)
+	{
+		int whole = scene->txn[t].of;
+
+		s->client[whole].phase = PHASE_NOT_DONE;
+		act_not_done(s, whole);
+	}
+}
+
+static void give_up(State *s, int t)
+{
+	Client *c = &s->client[t];
+
+	forget_collected(c);
+	if (txn_is_plain(t))
+		c->phase = PHASE_GONE;
+	else if (txn_is_multi(t))
+	{
+		/* its decision row was never sent, so it can never commit: what is staged is dropped */
+		c->aborts |= (uint16_t) BIT(c->epoch);
+		not_done(s, t);
+	}
+	else
+		c->phase = PHASE_CLOSE;
+}
+
+static Reply deliver(State *s, int t, int target, int v, int epoch)
+{
+	if (target >= NDATA)
+		return log_keep(s, target - NDATA, t, v, epoch);
+	if (txn_is_plain(t))
+		return node_plain(s, target, t, v, epoch);
+	if (!rule(RULE_ONE_SECTION) && node_admit(s, target, epoch, v) == REPLY_HELD &&
+		!node_holds(s, target, t, v))
+	{
+		/* carried out later, whatever the node has learned by then (admin.c) */
+		s->node[target].admitted |= (Mask) BIT(t);
+		s->node[target].admitted_in[t] = (uint8_t) epoch;
+		return REPLY_NONE;
+	}
+	return node_stage(s, target, t, v, epoch);
+}
+
+/* Whoever closes tries on; after a refusal with a fresh id, for which this one stands from then on. */
+static void spare_answer(State *s, int t)
+{
+	Mask others = (Mask) ~BIT(t);
+	int n;
+	int v;
+	int row;
+
+	if (last_reply == REPLY_CONFLICT)
+		return;
+	forget_collected(&s->client[t]);
+	for (v = 0; v < NVNODES; v++)
+	{
+		s->recovery[v].todo &= others;
+		s->recovery[v].staged &= others;
+		if (s->recovery[v].txn == t)
+			s->recovery[v].answer = REPLY_HELD;
+		for (n = 0; n < NDATA; n++)
+		{
+			s->node[n].forgotten &= others;
+			s->node[n].refused[v] &= others;
+			s->log.hints[n][v] &= others;
+			node_unstage(s, n, t, v);
+			for (row = 0; row < NROWS; row++)
+				s->fetch[n][v].staged[row] &= others;
+		}
+	}
+}
+
+static void send_to(State *s, int t, int target, int v)
+{
+	Client *c = &s->client[t];
+	bool clean = c->to[0] == 0 && c->to[1] == 0;
+	int next = scene->txn[t].of;
+
+	c->sent |= (uint16_t) BIT(c->epoch);
+	c->to[v] |= (Set) BIT(target);
+	last_reply = deliver(s, t, target, v, c->epoch);
+	switch (last_reply)
+	{
+		case REPLY_HELD:
+			c->held[v] |= (Set) BIT(target);
+			break;
+		case REPLY_STALE:
+			newer(s, t);
+			break;
+		case REPLY_FULL:
+			/*
+			 * A clean refusal, when no judge was asked. A client that asks all at once takes it for one as well.
+			 */
+			if (scene->closer && !txn_is_plain(t) && (clean || !rule(RULE_HINT_FIRST)))
+				not_done(s, t);
+			break;
+		case REPLY_HIGHER:
+			if (scene->txn[next].kind == TXN_RESTAMP)
+			{
+				begin(s, next, c->epoch);
+				s->client[next].floor = c->floor;
+			}
+			c->phase = PHASE_GONE;
+			break;
+		case REPLY_REFUSED:
+		case REPLY_CONFLICT:
+		case REPLY_HORIZON:
+			if (scene->txn[t].kind == TXN_SPARE_ABORT)
+				spare_answer(s, t);
+			else if (scene->closer)
+				give_up(s, t);
+			break;
+		default:
+			break;
+	}
+}
+
+static void acknowledge(State *s, int t)
+{
+	Client *c = &s->client[t];
+
+	if (txn_is_multi(t))
+	{
+		c->phase = PHASE_DECIDE;
+		begin(s, scene->txn[t].of, c->epoch);
+		return;
+	}
+	c->phase = PHASE_ACKED;
+	act_acked(s, t);
+	if (scene->txn[t].kind == TXN_COMMIT_ROW)
+	{
+		int whole = scene->txn[t].of;
+
+		s->client[whole].phase = PHASE_ACKED;
+		act_acked(s, whole);
+	}
+}
+
+/* An answer to the closing of one's own transaction. */
+static void closing_answer(State *s, int t, int n)
+{
+	Client *c = &s->client[t];
+	int v = only_vnode(t);
+	Targets g = targets_of(s, c->epoch, v);
+
+	switch (last_reply)
+	{
+		case REPLY_HELD:
+			c->held[v] |= (Set) BIT(n);
+			break;
+		case REPLY_REFUSED:
+			c->dropped |= (Set) BIT(n);
+			c->aborts |= (uint16_t) BIT(c->epoch);
+			break;
+		case REPLY_STALE:
+			newer(s, t);
+			return;
+		case REPLY_COMMITTED:
+			/* success is told only when everything that I1 asks for is there */
+			forget_collected(c);
+			c->phase = PHASE_COLLECT;
+			return;
+		case REPLY_HORIZON:
+			c->phase = PHASE_GONE;
+			return;
+		default:
+			return;
+	}
+	if (refusals(s, t) == 0 && (g.judges & ~c->held[v]) == 0)
+	{
+		/* all judges hold it: committed, once the other targets hold it too */
+		forget_collected(c);
+		c->phase = PHASE_COLLECT;
+	}
+}
+
+static void finish(State *s, int t, int n)
+{
+	last_reply = node_finish(s, n, t, s->client[t].epoch);
+	/* who takes "stale" for an answer drops the decision row too early */
+	if (last_reply == REPLY_STALE)
+		s->truth.finish_acks[t] |= (uint8_t) BIT(n);
+}
+
+bool client_do(State *s, Step x)
+{
+	Client *c = &s->client[x.a];
+
+	switch (x.kind)
+	{
+		case STEP_BEGIN:
+			begin(s, x.a, x.b);
+			break;
+		case STEP_NEWER:
+			newer(s, x.a);
+			break;
+		case STEP_SEND:
+			send_to(s, x.a, x.b, x.c);
+			break;
+		case STEP_ACK:
+			acknowledge(s, x.a);
+			break;
+		case STEP_GIVE_UP:
+			give_up(s, x.a);
+			break;
+		case STEP_REFUSE:
+			last_reply = node_outcome(s, x.b, x.a, only_vnode(x.a), c->epoch, true);
+			closing_answer(s, x.a, x.b);
+			break;
+		case STEP_DROP:
+			c->aborts |= (uint16_t) BIT(c->epoch);
+			last_reply = node_drop(s, x.b, x.a, only_vnode(x.a), c->epoch);
+			closing_answer(s, x.a, x.b);
+			break;
+		case STEP_TELL_NOT_DONE:
+			not_done(s, x.a);
+			break;
+		case STEP_DIE:
+			c->phase = PHASE_GONE;
+			s->left.deaths--;
+			break;
+		case STEP_LATE_SEND:
+			last_reply = deliver(s, x.a, x.b & 15, x.b >> 4, x.c);
+			break;
+		case STEP_LATE_DROP:
+			last_reply = node_drop(s, x.b & 15, x.a, x.b >> 4, x.c);
+			break;
+		case STEP_FINISH:
+			finish(s, x.a, x.b);
+			break;
+		case STEP_ABORT:
+			c->aborts |= (uint16_t) BIT(s->newest);
+			break;
+		case STEP_DROP_DECISION:
+			drop_decision(s, x.a);
+			break;
+		default:
+			return false;
+	}
+	return true;
+}
