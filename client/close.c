@@ -497,25 +497,29 @@ static Outcome judges_say(DorisClient *c, Topology *t, const StagedInfo *s, cons
 	OutcomeRequest req = {.txn = s->txn, .vnode = at->vnode};
 	bool all = true;
 	bool gone = false;
-	bool open = false;
+	bool ran;
+	bool open;
 	bool refused = false;
+	bool moved = false;
 	bool missing = false; /* at a copy that is up and does not judge */
 	Outcome o = TXN_PENDING;
+	DorisError ignored;
 	int i;
 
 	for (i = 0; i < n; i++)
 		if (!asked[i].failed && (s->mode == TXN_SINGLE || asked[i].node->id == node))
 			outcome_request_encode(&asked[i].call.body, &req);
-	if (asked_run(c, t, MSG_OUTCOME, asked, n, until, err) != DORIS_OK)
-		open = true;
-	for (i = 0; i < n && !open; i++)
+	ran = asked_run(c, t, MSG_OUTCOME, asked, n, until, err) == DORIS_OK;
+	open = !ran;
+	for (i = 0; i < n && ran; i++)
 	{
 		if (asked[i].call.body.len == 0)
 			continue;
 		if (asked[i].status != DORIS_OK)
 		{
+			moved |= status_is_moved(asked[i].status);
 			open = true;
-			break;
+			continue;
 		}
 		if (asked[i].result == OUTCOME_COMMITTED)
 			o = TXN_COMMITTED;
@@ -531,6 +535,9 @@ static Outcome judges_say(DorisClient *c, Topology *t, const StagedInfo *s, cons
 	asked_free(c, asked, n);
 	if (o == TXN_COMMITTED)
 		return o;
+	/* I3: whoever asks again asks by the newer map */
+	if (moved)
+		(void) !client_moved(c, t->epoch, until, &ignored);
 	if (open)
 		return TXN_OPEN;
 	if (gone)
