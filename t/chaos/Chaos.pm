@@ -243,6 +243,13 @@ sub heal
 
 sub leader { my $self = shift; return $self->{cluster}->sql('SELECT name FROM doris.leader') }
 
+# The sessions' processes
+sub backends
+{
+	my $self = shift;
+	return map { /^\s*(\d+) postgres: postgres postgres / ? $1 : () } `ps -o pid=,args= --ppid $self->{front_pid}`;
+}
+
 # A counter of a node or admin
 sub counter
 {

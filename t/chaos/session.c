@@ -79,6 +79,12 @@ void session_terminate_one(unsigned random)
 	pthread_mutex_unlock(&backends_lock);
 }
 
+static void no_notice(void *arg, const char *message)
+{
+	(void) arg;
+	(void) message;
+}
+
 static void connect_session(Session *s)
 {
 	double until = now_s() + CONNECT_S;
@@ -97,6 +103,7 @@ static void connect_session(Session *s)
 			snprintf(set, sizeof(set), "SET doris_fdw.read_group = %d", s->read_group);
 			r = PQexec(s->conn, set);
 			good = PQresultStatus(r) == PGRES_COMMAND_OK;
+			(void) PQsetNoticeProcessor(s->conn, no_notice, NULL);
 			PQclear(r);
 			if (good)
 			{
