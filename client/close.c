@@ -34,14 +34,16 @@ typedef struct Asked
  */
 static bool hint_counts(const Topology *t, uint32_t vnode, const CloseHint *hint)
 {
-	return hint != NULL && hint->changed == topology_changed(t, vnode);
+	return hint->changed == topology_changed(t, vnode);
 }
 
 static bool hint_never(const Topology *t, uint32_t vnode, const CloseHint *hint, uint32_t node)
 {
 	uint32_t i;
 
-	for (i = 0; hint_counts(t, vnode, hint) && i < hint->nnever; i++)
+	if (hint == NULL || !hint_counts(t, vnode, hint))
+		return false;
+	for (i = 0; i < hint->nnever; i++)
 		if (hint->never[i] == node)
 			return true;
 	return false;
@@ -231,9 +233,9 @@ static Outcome close_round(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t
 	CloseHint drop = {.never = never};
 
 	drop.changed = topology_changed(t, vnode);
-	for (i = 0; hint_counts(t, vnode, hint) && (uint32_t) i < hint->nnever && i < DORIS_MAX_TARGETS;
-		 i++)
-		never[drop.nnever++] = hint->never[i];
+	if (hint != NULL && hint_counts(t, vnode, hint))
+		for (i = 0; (uint32_t) i < hint->nnever && i < DORIS_MAX_TARGETS; i++)
+			never[drop.nnever++] = hint->never[i];
 	for (i = 0; i < n; i++)
 	{
 		judges += asked[i].judge;

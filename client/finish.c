@@ -216,6 +216,8 @@ static void finish_send(DorisClient *c, Peer *p)
 	FinishWork *w;
 	uint32_t ids = 0;
 
+	if (p->work == NULL)
+		return;
 	if (p->finishing == NULL)
 	{
 		p->finishing = malloc(sizeof(Call));

@@ -115,10 +115,9 @@ DorisStatus hint_keep(DorisClient *c, Topology *t, const TopoNode *target, MsgTy
 					st = doris_error(err, DORIS_STALE_EPOCH, "%.400s", why.message);
 				else if (clock_mono_ms() >= until)
 				{
-					st =
-						doris_error(err, DORIS_UNAVAILABLE,
-									"a write for node %s, which is down, could not be kept: %.300s",
-									target->name, why.message);
+					doris_error(err, DORIS_UNAVAILABLE,
+								"a write for node %s, which is down, could not be kept: %.300s",
+								target->name, why.message);
 					st = doris_hint(err, "See doris_nodes.");
 				}
 				else

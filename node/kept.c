@@ -96,7 +96,7 @@ DorisStatus kept_note(Worker *w, uint32_t vnode, DorisBytes stored_key, const Ro
 		last->staged += d.staged;
 		return DORIS_OK;
 	}
-	if (w->nkept == w->kept_cap)
+	if (w->kept == NULL || w->nkept == w->kept_cap)
 	{
 		int cap = w->kept_cap == 0 ? 16 : w->kept_cap * 2;
 		KeptDelta *p = realloc(w->kept, (size_t) cap * sizeof(*p));

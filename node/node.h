@@ -88,7 +88,7 @@ typedef enum NodeCounter
 	COUNT_READY,	  /* copies made ready to be published as complete */
 	COUNT_TOMBSTONES, /* deleted (rule purge) */
 	COUNT_RETURNED,	  /* records of an older disk that had been deleted and purged elsewhere */
-	COUNT_CLOSED, /* transactions ended by the settler */
+	COUNT_CLOSED,	  /* transactions ended by the settler */
 	COUNT_LAST
 } NodeCounter;
 

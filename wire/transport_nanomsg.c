@@ -554,6 +554,13 @@ static int time_left(uint64_t deadline)
 static _Thread_local int poll_set = -1;
 static _Thread_local uint64_t poll_serial = 0;
 
+void listener_leave(void)
+{
+	if (poll_set >= 0)
+		close(poll_set);
+	poll_set = -1;
+}
+
 /*
  * An epoll set of the thread's own, because only that way one message wakes one thread (EPOLLEXCLUSIVE) without the
  * threads handing a lock on to each other: that cost two more switches for each message.
@@ -562,34 +569,29 @@ static DorisStatus join_waiters(Listener *l, DorisError *err)
 {
 	int fds[3] = {l->receive_fd, l->pass_fd, l->stop_fd};
 
+	int set;
+
 	if (poll_set >= 0 && poll_serial == l->serial)
 		return DORIS_OK;
-	if (poll_set >= 0)
-		close(poll_set);
-	poll_serial = l->serial;
-	poll_set = epoll_create1(EPOLL_CLOEXEC);
-	for (int i = 0; poll_set >= 0 && i < 3; i++)
+	listener_leave();
+	set = epoll_create1(EPOLL_CLOEXEC);
+	for (int i = 0; set >= 0 && i < 3; i++)
 	{
 		struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = fds[i]};
 
 		/* all are to hear of the end */
 		if (fds[i] == l->stop_fd)
 			e.events = EPOLLIN;
-		if (epoll_ctl(poll_set, EPOLL_CTL_ADD, fds[i], &e) == 0)
+		if (epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &e) == 0)
 			continue;
-		close(poll_set);
-		poll_set = -1;
-	}
-	if (poll_set < 0)
+		close(set);
 		return doris_error(err, DORIS_LIMIT, "cannot wait at %s: %s", l->address, strerror(errno));
+	}
+	if (set < 0)
+		return doris_error(err, DORIS_LIMIT, "cannot wait at %s: %s", l->address, strerror(errno));
+	poll_set = set;
+	poll_serial = l->serial;
 	return DORIS_OK;
-}
-
-void listener_leave(void)
-{
-	if (poll_set >= 0)
-		close(poll_set);
-	poll_set = -1;
 }
 
 /*
@@ -640,10 +642,9 @@ DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out, DorisEr
 			break;
 		}
 		for (int i = 0; i < n; i++)
-			if (events[i].data.fd == l->pass_fd && read(l->pass_fd, &count, sizeof(count)) < 0 &&
-				errno != EAGAIN)
-				status = doris_error(err, DORIS_IO, "cannot wait at %s: %s", l->address,
-									 strerror(errno));
+			/* another thread may have been quicker */
+			if (events[i].data.fd == l->pass_fd)
+				(void) !read(l->pass_fd, &count, sizeof(count));
 	}
 	(void) __atomic_sub_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
 	if (status == DORIS_OK)
