@@ -5,7 +5,8 @@
  * they differ in is only suspected. Then the suspects are read from all copies, several times: what one copy has committed when it is read
  * every other one must have soon, committed or staged. So a copy that still lacks what another one showed in the look before
  * differs; one that only is behind what came since is in motion. A transaction's write is on all copies before any of them shows it
- * as committed; the time between the looks is for plain writes, which are applied at one copy before the other.
+ * as committed; the time between the looks is for plain writes, which are applied at one copy before the other. What was written
+ * long ago is not on its way any more.
  */
 #include <string.h>
 
@@ -14,8 +15,9 @@
 #define COMPARE_BATCH 1000 /* suspects looked at together */
 #define COMPARE_LOOKS 4
 #define COMPARE_SLICE_MS 5000
-#define COMPARE_MEET 64		 /* staged writes that are in the way, settled for each batch */
-#define COMPARE_MEET_MS 1000 /* all of them */
+#define COMPARE_MEET 64		   /* staged writes that are in the way, settled for each batch */
+#define COMPARE_MEET_MS 1000   /* all of them */
+#define COMPARE_FRESH_MS 60000 /* a write may be under way for so long */
 
 static const int pauses_ms[COMPARE_LOOKS] = {0, 50, 250, 700};
 
@@ -43,6 +45,7 @@ typedef struct Suspect
 	bool top_deleted;
 	int lagging; /* looks in a row in which a copy lacked that */
 	bool in_way; /* ... because of a staged write */
+	bool fresh;	 /* its newest version is not old */
 	bool done;	 /* it does not differ */
 } Suspect;
 
@@ -217,6 +220,7 @@ static void weigh(const Comparison *x, Suspect *s, const RawGet *gets)
 			lags = true;
 	}
 	s->done = equal;
+	s->fresh = clock_ms_of(newest->version.clock) + COMPARE_FRESH_MS > clock_wall_ms();
 	s->lagging = lags ? s->lagging + 1 : 0;
 	s->top = newest->version;
 	s->top_deleted = !newest->present;
@@ -311,12 +315,16 @@ static DorisStatus judge_suspects(Comparison *x, DorisError *err)
 	for (int i = 0; i < COMPARE_LOOKS && st == DORIS_OK; i++)
 	{
 		uint32_t left = 0;
+		bool fresh = false;
 
 		for (uint32_t k = 0; k < x->nsuspects; k++)
+		{
 			left += !x->suspects[k].done;
+			fresh = fresh || (!x->suspects[k].done && x->suspects[k].fresh);
+		}
 		if (left == 0)
 			break;
-		if (pauses_ms[i] > 0)
+		if (fresh)
 			st = client_pause(x->c, pauses_ms[i], err);
 		if (st == DORIS_OK)
 			st = look(x, i == COMPARE_LOOKS - 2, err);
