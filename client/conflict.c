@@ -48,17 +48,14 @@ StageVerdict txn_refuse(Txn *x, DorisStatus st, uint32_t ns, DorisBytes key, con
 	return STAGE_FAIL;
 }
 
-/* The rival committed: what that makes of our row. GO: nothing against it. */
+/*
+ * The rival committed: what that makes of our row. GO: nothing against it, or the judge is to say once it is finished:
+ * a copy that has just been made complete may still hold what was committed, and overwritten, long before.
+ */
 static StageVerdict rival_committed(Txn *x, const StageRow *row, const StagedInfo *s,
 									DorisError *err)
 {
-	if (row->kind == WRITE_INSERT)
-	{
-		if (s->deleted)
-			return STAGE_GO;
-		return txn_refuse(x, DORIS_DUPLICATE, row->at.ns, row->at.key, "already exists", err);
-	}
-	if (version_compare(row->base, s->version) == 0)
+	if (row->kind == WRITE_INSERT || version_compare(row->base, s->version) >= 0)
 		return STAGE_GO;
 	return txn_refuse(x, DORIS_CONFLICT, row->at.ns, row->at.key,
 					  "was changed by another transaction", err);
