@@ -569,6 +569,7 @@ static void commit_failed(const DorisError *err, const DorisCommitResult *result
 						"\"%s\" first",
 						name),
 				 errdetail("Key %s was changed since it was read.", table_key_text(table, key)),
+				 errdetail_log("%s", err->message),
 				 errhint("The transaction might succeed if retried.")));
 	doris_ereport(err, name, key);
 }
