@@ -135,7 +135,7 @@ static void late_steps(const State *s, StepList *l, int t)
 	int e;
 	int i;
 
-	for (v = 0; v < NVNODES; v++)
+	for (v = 0; v < NVNODES && (c->sent | c->aborts) != 0; v++)
 	{
 		if (!txn_in_vnode(t, v))
 			continue;
@@ -143,6 +143,8 @@ static void late_steps(const State *s, StepList *l, int t)
 		{
 			Targets g = targets_of(s, e, v);
 
+			if (!HAS(c->sent | c->aborts, e))
+				continue;
 			for (i = 0; i < 2 * NDATA && HAS(c->sent, e); i++)
 			{
 				if (!HAS((g.judges | g.others | g.hints) & c->to[v], i))
@@ -165,78 +167,6 @@ static void late_steps(const State *s, StepList *l, int t)
 	}
 }
 
-/* The commit row is finished, and so forgotten in the end, only when every target has acknowledged FINISH(commit). */
-static bool finish_acknowledged(const State *s, int t)
-{
-	int e = rule(RULE_FINISH_NEWEST) ? s->newest : s->client[t].epoch;
-	int v;
-	int n;
-
-	if (!rule(RULE_DECISION_KEPT))
-		return true;
-	for (v = 0; v < NVNODES; v++)
-	{
-		Targets g = targets_of(s, e, v);
-
-		for (n = 0; n < NDATA && txn_in_vnode(t, v); n++)
-			if (HAS(g.judges | g.others, n) && !HAS(s->truth.finish_acks[t], n) &&
-				(!HAS(s->node[n].remembered | s->node[n].forgotten, t) ||
-				 HAS(node_staged(s, n, v), t)))
-				return false;
-	}
-	return true;
-}
-
-/* Beyond the memory's horizon nobody is at work any more who began while the decision was open. */
-static bool horizon_passed(const State *s)
-{
-	int t;
-
-	if (!rule(RULE_DECISION_HORIZON))
-		return true;
-	for (t = 1; t <= MAX_TXN; t++)
-		if (HAS(txns_on(DECISION_ROW), t) &&
-			(s->client[t].phase == PHASE_COLLECT || s->client[t].phase == PHASE_CLOSE))
-			return false;
-	return s->reader.phase == READ_IDLE && s->closer.txn == 0;
-}
-
-/* The node forgets the decision row; what was sent before the horizon it does not take any more. */
-static void drop_decision(State *s, int n)
-{
-	int t;
-
-	s->node[n].value[DECISION_ROW] = 0;
-	s->truth.decision_dropped = 1;
-	for (t = 1; t <= MAX_TXN && rule(RULE_DECISION_HORIZON); t++)
-		if (HAS(txns_on(DECISION_ROW), t) && s->client[t].phase != PHASE_IDLE)
-			s->node[n].forgotten |= (Mask) BIT(t);
-}
-
-static void finish_steps(const State *s, StepList *l, int t)
-{
-	const TxnDef *d = &scene->txn[t];
-	int n;
-
-	if (HAS(s->truth.committed, t) && !txn_is_plain(t))
-	{
-		bool may = d->kind != TXN_COMMIT_ROW || finish_acknowledged(s, d->of);
-
-		for (n = 0; n < NDATA && may; n++)
-			if (!s->node[n].cold && !HAS(s->truth.finish_acks[t], n) &&
-				(HAS(staged_at(s, t), n) || !HAS(s->node[n].remembered | s->node[n].forgotten, t)))
-				add_step(l, STEP_FINISH, t, n, 0);
-	}
-	if (txn_is_multi(t) && (HAS(s->truth.aborted, t) || !rule(RULE_ABORT_ROW)) &&
-		!HAS(s->client[t].aborts, s->newest) && staged_at(s, t) != 0)
-		add_step(l, STEP_ABORT, t, 0, 0);
-	if (d->kind != TXN_COMMIT_ROW)
-		return;
-	for (n = 0; n < NDATA; n++)
-		if (s->node[n].value[DECISION_ROW] == t && horizon_passed(s))
-			add_step(l, STEP_DROP_DECISION, n, t, 0);
-}
-
 void client_steps(const State *s, StepList *l, bool calm)
 {
 	int t;
@@ -254,7 +184,6 @@ void client_steps(const State *s, StepList *l, bool calm)
 			if (s->newest > 0 && !calm)
 				add_step(l, STEP_BEGIN, t, s->newest - 1, 0);
 		}
-		finish_steps(s, l, t);
 		if (calm && scene->txn[t].kind != TXN_SPARE_ABORT)
 		{
 			/* FINISH(abort) of what is closed still arrives */
@@ -486,14 +415,6 @@ static void closing_answer(State *s, int t, int n)
 	}
 }
 
-static void finish(State *s, int t, int n)
-{
-	last_reply = node_finish(s, n, t, s->client[t].epoch);
-	/* who takes "stale" for an answer drops the decision row too early */
-	if (last_reply == REPLY_STALE)
-		s->truth.finish_acks[t] |= (uint8_t) BIT(n);
-}
-
 bool client_do(State *s, Step x)
 {
 	Client *c = &s->client[x.a];
@@ -536,15 +457,6 @@ bool client_do(State *s, Step x)
 			break;
 		case STEP_LATE_DROP:
 			last_reply = node_drop(s, x.b & 15, x.a, x.b >> 4, x.c);
-			break;
-		case STEP_FINISH:
-			finish(s, x.a, x.b);
-			break;
-		case STEP_ABORT:
-			c->aborts |= (uint16_t) BIT(s->newest);
-			break;
-		case STEP_DROP_DECISION:
-			drop_decision(s, x.a);
 			break;
 		default:
 			return false;

@@ -7,22 +7,6 @@
 
 Reply last_reply;
 
-bool txn_is_plain(int t)
-{
-	return scene->txn[t].kind == TXN_PLAIN || scene->txn[t].kind == TXN_RESTAMP;
-}
-
-bool txn_is_multi(int t)
-{
-	return (scene->txn[t].kind == TXN_WRITE || scene->txn[t].kind == TXN_DELETE) &&
-		   scene->txn[t].of != 0;
-}
-
-bool txn_is_delete(int t)
-{
-	return scene->txn[t].kind == TXN_DELETE;
-}
-
 bool txn_in_vnode(int t, int v)
 {
 	unsigned rows = scene->txn[t].rows;
@@ -43,8 +27,12 @@ Mask txns_on(int row)
 
 void state_init(State *s)
 {
+	int v;
+
 	memset(s, 0, sizeof(*s));
 	memcpy(s->place[0], scene->place, sizeof(scene->place));
+	for (v = 0; v < NVNODES; v++)
+		targets_set(s, 0, v);
 	s->left = scene->budget;
 }
 
@@ -58,17 +46,20 @@ void model_steps(const State *s, StepList *l, bool calm)
 {
 	l->n = 0;
 	client_steps(s, l, calm);
+	finish_steps(s, l);
 	if (!calm)
 		reader_steps(s, l);
 	closer_steps(s, l, calm);
 	recovery_steps(s, l);
 	admin_steps(s, l, calm);
+	purge_steps(s, l);
+	fault_steps(s, l, calm);
 }
 
 void model_do(State *s, Step x)
 {
 	last_reply = REPLY_NONE;
-	if (!client_do(s, x) && !reader_do(s, x) && !closer_do(s, x) && !recovery_do(s, x))
-		(void) admin_do(s, x);
+	(void) (client_do(s, x) || finish_do(s, x) || reader_do(s, x) || closer_do(s, x) ||
+			recovery_do(s, x) || admin_do(s, x) || purge_do(s, x) || fault_do(s, x));
 	check_state(s);
 }

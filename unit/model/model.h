@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "rules.h"
+
 #define MAX_TXN 7
 #define NROWS 3 /* row 0 in vnode 0, row 1 in vnode 1, row 2: the decision row, in vnode 0 */
 #define DECISION_ROW 2
@@ -25,6 +27,7 @@
 #define NODE_C 2
 #define NODE_L 3 /* the log node */
 #define MAX_EPOCHS 12
+#define ROOM_FOR_EPOCHS 5 /* what is needed to come to rest after one more fault */
 
 typedef uint8_t Mask; /* of transaction ids */
 typedef uint8_t
@@ -44,68 +47,6 @@ typedef enum Place
 	PLACE_INCOMING,
 	PLACE_RETIRING
 } Place;
-
-/* ---- rules: switches (rules.c) ---- */
-typedef enum Rule
-{
-	RULE_JUDGE,
-	RULE_EPOCH_FENCE,
-	RULE_ONE_SECTION,
-	RULE_VOID_COLLECTED,
-	RULE_ACK_ALL,
-	RULE_HINT_FIRST,
-	RULE_HINT_FAILED_ONLY,
-	RULE_HINT_DISCARD,
-	RULE_REFUSE_FIRST,
-	RULE_DROP_FENCE,
-	RULE_NOT_DONE,
-	RULE_NEVER_SENT,
-	RULE_TELL_ALL,
-	RULE_REFUSALS_LAPSE,
-	RULE_ACT_ALL,
-	RULE_KNOWN_APPLIES,
-	RULE_VALUE_PROVES,
-	RULE_BASE_PROVES,
-	RULE_MEMORY_HORIZON,
-	RULE_ABORT_ROW,
-	RULE_DECISION_KEPT,
-	RULE_DECISION_HORIZON,
-	RULE_FINISH_ANY,
-	RULE_FINISH_NEWEST,
-	RULE_WAIT_ACKS,
-	RULE_VOID_PASS,
-	RULE_PASS_STAGED,
-	RULE_PASS_MEMORY,
-	RULE_MEMORY_LAST,
-	RULE_PASS_REFUSED,
-	RULE_JUDGE_SETTLE,
-	RULE_SETTLE_PUBLISH,
-	RULE_SETTLE_REFUSES,
-	RULE_FETCH_RIVALS,
-	RULE_RESTAMP,
-	RULE_TOMBSTONES,
-	RULE_PURGE_COMPLETE,
-	RULE_PURGE_HORIZON,
-	RULE_PURGE_FLOOR,
-	RULE_PASS_FLOOR,
-	RULE_LAST_COPY,
-	RULE_RETIRE,
-	RULE_START,
-	RULE_LEASE,
-	RULE_LEADER_ASKS,
-	RULE_TERM,
-	NRULES
-} Rule;
-
-typedef struct RuleText
-{
-	const char *name;
-	const char *says;
-} RuleText;
-extern const RuleText rule_texts[NRULES];
-extern uint64_t rules_off; /* bit per rule */
-extern bool rule(Rule r);
-extern int rule_find(const char *name);
 
 /* ---- scenarios (scenario.c) ---- */
 typedef enum TxnKind
@@ -168,13 +109,33 @@ static inline int row_vnode(int row)
 	return row == 1 ? 1 : 0;
 }
 
-extern bool txn_is_plain(int t);
-extern bool txn_is_multi(int t); /* over two vnodes: decided by its decision row */
-extern bool txn_is_delete(int t);
+static inline bool txn_is_plain(int t)
+{
+	return scene->txn[t].kind == TXN_PLAIN || scene->txn[t].kind == TXN_RESTAMP;
+}
+
+static inline bool txn_is_multi(int t) /* over two vnodes: decided by its decision row */
+{
+	return (scene->txn[t].kind == TXN_WRITE || scene->txn[t].kind == TXN_DELETE) &&
+		   scene->txn[t].of != 0;
+}
+
+static inline bool txn_is_delete(int t)
+{
+	return scene->txn[t].kind == TXN_DELETE;
+}
+
 extern bool txn_in_vnode(int t, int v);
 extern Mask txns_on(int row);
 
 /* ---- the state ---- */
+typedef struct Targets
+{
+	Set judges;
+	Set others; /* up, not judging: recovering, incoming, retiring */
+	Set hints;
+} Targets;
+
 typedef struct Node
 {
 	uint8_t epoch;
@@ -316,6 +277,7 @@ typedef struct State
 	uint8_t newest; /* epoch */
 	uint8_t place[MAX_EPOCHS][NVNODES][NDATA];
 	uint8_t changed[MAX_EPOCHS][NVNODES];
+	Targets targets[MAX_EPOCHS][NVNODES]; /* follows from place */
 	Node node[NDATA];
 	Node backup; /* of A's disk */
 	uint8_t has_backup;
@@ -333,17 +295,28 @@ typedef struct State
 extern void state_init(State *s);
 
 /* ---- places and epochs (topology.c) ---- */
-typedef struct Targets
+static inline Place place_at(const State *s, int epoch, int v, int n)
 {
-	Set judges;
-	Set others; /* up, not judging: recovering, incoming, retiring */
-	Set hints;
-} Targets;
-extern Place place_at(const State *s, int epoch, int v, int n);
-extern Place place_now(const State *s, int v, int n);	/* in the newest epoch */
-extern Place place_known(const State *s, int v, int n); /* as node n knows it */
+	return (Place) s->place[epoch][v][n];
+}
+
+static inline Place place_now(const State *s, int v, int n) /* in the newest epoch */
+{
+	return place_at(s, s->newest, v, n);
+}
+
+static inline Place place_known(const State *s, int v, int n) /* as node n knows it */
+{
+	return place_at(s, s->node[n].epoch, v, n);
+}
+
 extern bool place_is_incomplete(Place p);
-extern Targets targets_of(const State *s, int epoch, int v);
+static inline Targets targets_of(const State *s, int epoch, int v)
+{
+	return s->targets[epoch][v];
+}
+extern void targets_set(State *s, int epoch, int v); /* after a change of place */
+extern bool is_last_copy(const State *s, int v, int n);
 extern bool is_stale(const State *s, int n, int epoch, int v);
 extern uint8_t *epoch_of(State *s, int n);
 extern int node_epoch(const State *s, int n);
@@ -397,7 +370,7 @@ typedef struct StepList
 
 typedef enum StepKind
 {
-	/* client.c: a: transaction */
+	/* client.c, finish.c: a: transaction */
 	STEP_BEGIN, /* b: epoch */
 	STEP_NEWER, /* the client learns the newest epoch */
 	STEP_SEND,	/* b: target, c: vnode */
@@ -433,7 +406,7 @@ typedef enum StepKind
 	STEP_FETCH,		  /* b: who, c: source */
 	STEP_FETCHED,	  /* b: who */
 	STEP_REPLAY,	  /* b: target, c: transaction */
-	/* admin.c: a: node or vnode */
+	/* admin.c, purge.c, faults.c: a: node or vnode */
 	STEP_LEARN,
 	STEP_FAIL,
 	STEP_UP,
@@ -462,15 +435,21 @@ typedef enum StepKind
 extern void add_step(StepList *l, StepKind kind, int a, int b, int c);
 /* calm: no new faults, no new work: only what brings the cluster to rest */
 extern void client_steps(const State *s, StepList *l, bool calm);
+extern void finish_steps(const State *s, StepList *l);
 extern void reader_steps(const State *s, StepList *l);
 extern void closer_steps(const State *s, StepList *l, bool calm);
 extern void recovery_steps(const State *s, StepList *l);
 extern void admin_steps(const State *s, StepList *l, bool calm);
+extern void purge_steps(const State *s, StepList *l);
+extern void fault_steps(const State *s, StepList *l, bool calm);
 extern bool client_do(State *s, Step x);
+extern bool finish_do(State *s, Step x);
 extern bool reader_do(State *s, Step x);
 extern bool closer_do(State *s, Step x);
 extern bool recovery_do(State *s, Step x);
 extern bool admin_do(State *s, Step x);
+extern bool purge_do(State *s, Step x);
+extern bool fault_do(State *s, Step x);
 
 extern void model_steps(const State *s, StepList *l, bool calm);
 extern void model_do(State *s, Step x);
@@ -492,35 +471,5 @@ extern void act_read(State *s, int row, int value, Mask floor);
 extern void act_applied(const State *s, int t);
 extern void check_state(const State *s);
 extern void check_rest(const State *s); /* nothing goes on any more */
-
-/* ---- exploring ---- */
-typedef struct Trace
-{
-	int n;
-	Step *step;
-	const char *violation;
-	uint64_t rest_seed; /* the way to rest that breaks it; 0: broken before */
-} Trace;
-
-typedef void (*StepHook)(const State *before, const State *after, Step x);
-
-typedef struct Found
-{
-	bool broken;
-	bool complete; /* breadth first came to its end */
-	uint64_t states;
-	uint64_t steps;
-	uint64_t walks;
-	uint64_t seed; /* of the walk that broke it */
-	int depth;
-	Trace trace;
-} Found;
-
-extern void breadth_first(uint64_t max_states, Found *out);
-extern void random_walks(uint64_t seed, uint64_t max_steps, Found *out);
-extern void random_walk(uint64_t seed, Found *out); /* the one walk of this seed */
-extern bool run_to_rest(State *s, uint64_t seed, StepHook hook, uint64_t *steps);
-extern void trace_shrink(Trace *t);
-extern void trace_free(Trace *t);
 
 #endif

@@ -83,11 +83,6 @@ const RuleText rule_texts[NRULES] = {
 	[RULE_TERM] = {"term", "publish: nodes asked by a new leader take no older leader's topology"},
 };
 
-bool rule(Rule r)
-{
-	return (rules_off >> r & 1) == 0;
-}
-
 int rule_find(const char *name)
 {
 	int i;

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model.h"
+#include "explore.h"
 
 #define DEFAULT_SEED 1
 

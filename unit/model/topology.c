@@ -7,27 +7,12 @@
 
 #include "model.h"
 
-Place place_at(const State *s, int epoch, int v, int n)
-{
-	return (Place) s->place[epoch][v][n];
-}
-
-Place place_now(const State *s, int v, int n)
-{
-	return place_at(s, s->newest, v, n);
-}
-
-Place place_known(const State *s, int v, int n)
-{
-	return place_at(s, s->node[n].epoch, v, n);
-}
-
 bool place_is_incomplete(Place p)
 {
 	return p == PLACE_FAILED || p == PLACE_RECOVERING || p == PLACE_INCOMING;
 }
 
-Targets targets_of(const State *s, int epoch, int v)
+void targets_set(State *s, int epoch, int v)
 {
 	Targets t = {0, 0, 0};
 	int n;
@@ -51,7 +36,7 @@ Targets targets_of(const State *s, int epoch, int v)
 				break;
 		}
 	}
-	return t;
+	s->targets[epoch][v] = t;
 }
 
 uint8_t *epoch_of(State *s, int n)
@@ -135,6 +120,7 @@ void topology_publish(State *s, uint8_t next[NVNODES][NDATA], unsigned force)
 		bool moved = memcmp(next[v], s->place[e - 1][v], NDATA) != 0 || HAS(force, v);
 
 		memcpy(s->place[e][v], next[v], NDATA);
+		targets_set(s, e, v);
 		s->changed[e][v] = moved ? (uint8_t) e : s->changed[e - 1][v];
 	}
 	s->newest = (uint8_t) e;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model.h"
+#include "explore.h"
 
 #define REST_EVERY 4 /* walks */
 #define REST_STEPS 4000

@@ -1,0 +1,74 @@
+/*
+ * rules.h: the rules of the protocol as switches; what each says is in rules.c.
+ */
+#ifndef MODEL_RULES_H
+#define MODEL_RULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum Rule
+{
+	RULE_JUDGE,
+	RULE_EPOCH_FENCE,
+	RULE_ONE_SECTION,
+	RULE_VOID_COLLECTED,
+	RULE_ACK_ALL,
+	RULE_HINT_FIRST,
+	RULE_HINT_FAILED_ONLY,
+	RULE_HINT_DISCARD,
+	RULE_REFUSE_FIRST,
+	RULE_DROP_FENCE,
+	RULE_NOT_DONE,
+	RULE_NEVER_SENT,
+	RULE_TELL_ALL,
+	RULE_REFUSALS_LAPSE,
+	RULE_ACT_ALL,
+	RULE_KNOWN_APPLIES,
+	RULE_VALUE_PROVES,
+	RULE_BASE_PROVES,
+	RULE_MEMORY_HORIZON,
+	RULE_ABORT_ROW,
+	RULE_DECISION_KEPT,
+	RULE_DECISION_HORIZON,
+	RULE_FINISH_ANY,
+	RULE_FINISH_NEWEST,
+	RULE_WAIT_ACKS,
+	RULE_VOID_PASS,
+	RULE_PASS_STAGED,
+	RULE_PASS_MEMORY,
+	RULE_MEMORY_LAST,
+	RULE_PASS_REFUSED,
+	RULE_JUDGE_SETTLE,
+	RULE_SETTLE_PUBLISH,
+	RULE_SETTLE_REFUSES,
+	RULE_FETCH_RIVALS,
+	RULE_RESTAMP,
+	RULE_TOMBSTONES,
+	RULE_PURGE_COMPLETE,
+	RULE_PURGE_HORIZON,
+	RULE_PURGE_FLOOR,
+	RULE_PASS_FLOOR,
+	RULE_LAST_COPY,
+	RULE_RETIRE,
+	RULE_START,
+	RULE_LEASE,
+	RULE_LEADER_ASKS,
+	RULE_TERM,
+	NRULES
+} Rule;
+
+typedef struct RuleText
+{
+	const char *name;
+	const char *says;
+} RuleText;
+extern const RuleText rule_texts[NRULES];
+extern uint64_t rules_off; /* bit per rule */
+static inline bool rule(Rule r)
+{
+	return (rules_off >> r & 1) == 0;
+}
+extern int rule_find(const char *name);
+
+#endif
