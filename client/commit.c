@@ -213,6 +213,9 @@ static StageVerdict decide(Txn *x, DorisError *err)
 		(void) client_report(c, one.node, why.message, x->until);
 		return STAGE_AGAIN;
 	}
+	/* closed by a copy that was being made complete, and not because it has expired: again, as another */
+	if (o == TXN_ABORTED && one.conflict.why == REFUSAL_REFUSED && clock_mono_ms() < x->until)
+		return STAGE_ANEW;
 	if (o == TXN_ABORTED)
 	{
 		doris_error(err, DORIS_CONFLICT,

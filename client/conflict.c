@@ -192,10 +192,11 @@ StageVerdict txn_conflict(Txn *x, StageTarget *t, const StageReply *reply, Doris
 				v = STAGE_ANEW;
 				break;
 			case REFUSAL_REFUSED:
-				v = txn_refuse(x, DORIS_CONFLICT, row->at.ns, row->at.key,
-							   "could not be written: the transaction took too long and was ended "
-							   "by another client",
-							   err);
+				/*
+				 * Somebody has closed it: who met it after it expired, or a copy that was being made complete and
+				 * settled what it held before our message came here. Our rows are as they were: again, as another.
+				 */
+				v = STAGE_ANEW;
 				break;
 			case REFUSAL_HORIZON:
 				t->doubt = true;
