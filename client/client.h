@@ -26,6 +26,7 @@
 #define CLIENT_CONNECT_MS 5000		 /* doris_connect tries no longer */
 #define CLIENT_IDLE_REFRESH_MS 10000 /* the timer on which a topology is asked for */
 #define CLIENT_MAX_FINISH 1000		 /* FINISH items waiting (I6) */
+#define CLIENT_EXPIRES_MAX_MS 60000	 /* after it began, anybody may close a transaction */
 #define CLIENT_RECENT 64			 /* own committed transactions remembered */
 #define CLIENT_MAX_ROUNDS 20		 /* of a transaction that starts again */
 #define STAGE_MAX_ROWS 4096			 /* rows of one STAGE or APPLY message */

@@ -3,7 +3,8 @@
  *
  * Rule *finish*: when the outcome of a transaction is known, its targets are told, many transactions in one message, and nobody
  * waits for it: whoever meets a staged write finds the outcome without us. So an item that
- * cannot be delivered is given up after a few tries. A client that commits in quick succession sends them together: each
+ * cannot be delivered is given up after a few tries; but one that says abort is kept for as long as others would wait for that
+ * transaction, unless a pass does its work: the only complete copy of a vnode is up by the map though nobody reaches it. A client that commits in quick succession sends them together: each
  * message costs a node as much as staging a row. Only one thing depends on the answers: a decision row is
  * finished (and later forgotten by the nodes) only after every target has acknowledged. The others ride on the next STAGE to
  * the same node, when there is one soon.
@@ -19,9 +20,10 @@
 #define FINISH_ITEMS 1024 /* of one message */
 #define FINISH_PATIENCE_MS \
 	30000 /* a node that does not answer in this is cut off; it may have millions of rows to end */
-#define FINISH_LAZY_MS 50		  /* one message to a node in this time, unless */
-#define FINISH_LAZY_ITEMS 64	  /* so many items wait for it */
-#define FINISH_REST_MS 100		  /* after a failure, growing */
+#define FINISH_LAZY_MS 50	 /* one message to a node in this time, unless */
+#define FINISH_LAZY_ITEMS 64 /* so many items wait for it */
+#define FINISH_REST_MS 100	 /* after a failure, growing */
+#define FINISH_REST_MAX_MS 1600
 #define FINISH_MAX_IDS (1u << 18) /* vnode numbers in one message: 1 MiB */
 
 struct FinishWork
@@ -31,6 +33,7 @@ struct FinishWork
 	bool commit;
 	uint32_t target; /* not 0: a hint for this node, the peer is a log node */
 	int tries;
+	uint64_t until;		/* an abort: it is not given up before, while the node is up by the map */
 	FinishGroup *group; /* or NULL */
 	uint32_t n;
 	uint32_t vnodes[];
@@ -107,7 +110,12 @@ static void queue_work(DorisClient *c, Peer *p, uint32_t target, DorisTxnId txn,
 			group->failed = true;
 		return;
 	}
-	*w = (FinishWork){.txn = txn, .commit = commit, .target = target, .group = group, .n = n};
+	*w = (FinishWork){.txn = txn,
+					  .commit = commit,
+					  .target = target,
+					  .until = clock_mono_ms() + CLIENT_EXPIRES_MAX_MS,
+					  .group = group,
+					  .n = n};
 	if (n > 0)
 		memcpy(w->vnodes, vnodes, n * sizeof(uint32_t));
 	if (group != NULL)
@@ -158,9 +166,13 @@ static void work_drop(DorisClient *c, Peer *p, bool done)
 static void work_again(DorisClient *c, Peer *p)
 {
 	FinishWork *w = p->work;
+	const TopoNode *node = client_node_at(c, p->address);
+	bool owed;
 
 	assert(w != NULL);
-	if (++w->tries >= CLIENT_TRIES)
+	owed = !w->commit && clock_mono_ms() < w->until && c->nwork <= CLIENT_MAX_FINISH &&
+		   node != NULL && node->condition == NODE_UP;
+	if (++w->tries >= CLIENT_TRIES && !owed)
 	{
 		work_drop(c, p, false);
 		return;
@@ -202,7 +214,8 @@ static void finish_take(DorisClient *c, Peer *p)
 	{
 		int tries = p->work != NULL ? p->work->tries : 0;
 
-		p->rest_until = clock_mono_ms() + (uint64_t) (FINISH_REST_MS << (2 * tries));
+		p->rest_until = clock_mono_ms() +
+						(uint64_t) (tries < 2 ? FINISH_REST_MS << (2 * tries) : FINISH_REST_MAX_MS);
 		for (i = 0; i < sent; i++)
 			work_again(c, p);
 	}

@@ -15,7 +15,6 @@
 #define STAGE_PAUSE_MAX_MS 200
 #define STAGE_LOOK_MS 500	/* of silence: then the newest topology is looked at */
 #define STAGE_SLICE_MS 2000 /* the first try waits so long for its answer, the next twice that */
-#define EXPIRES_MAX_MS 60000
 #define FEW_PLACES 8
 #define STAGE_RIDERS 64 /* earlier transactions that a STAGE finishes */
 
@@ -27,7 +26,8 @@ void txn_begin(Txn *x)
 
 	x->id = client_txnid(c);
 	x->version = client_version(c);
-	x->expires_ms = clock_wall_ms() + (uint64_t) (left < EXPIRES_MAX_MS ? left : EXPIRES_MAX_MS);
+	x->expires_ms =
+		clock_wall_ms() + (uint64_t) (left < CLIENT_EXPIRES_MAX_MS ? left : CLIENT_EXPIRES_MAX_MS);
 	x->decision_sent = false;
 	x->changed = 0;
 	for (i = 0; i < x->ntargets; i++)
