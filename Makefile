@@ -180,6 +180,12 @@ $(BUILD)/unit/model/model: $(MODEL_OBJS)
 model: $(BUILD)/unit/model/model ## explore the protocol's model, each rule on and off (MODEL="--help" for more)
 	@$< $(MODEL)
 
+# ---- benchmarks that are programs: bench/NAME builds and runs build/bench/NAME ----
+$(BUILD)/bench/topology: $(BUILD)/bench/topology.o $(BUILD)/admin/balance.o $(BUILD)/libwire.a
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS_WIRE) -lpthread
+$(BUILD)/bench/%.o: OWN_CPPFLAGS += -Iunit -Iadmin
+-include $(patsubst %.c,$(BUILD)/%.d,$(wildcard bench/*.c))
+
 # ---- fuzzers: clang's libFuzzer over the decoders ----
 FUZZ_CC ?= clang
 FUZZERS = $(patsubst %.c,$(BUILD)/%,$(wildcard fuzz/fuzz_*.c))

@@ -43,7 +43,6 @@ typedef struct Work
 	uint64_t weights;		 /* their sum */
 	uint32_t all[KINDS];	 /* vnodes of the group */
 	uint32_t orphans[KINDS]; /* of them, those whose owner is not listed */
-	uint32_t *vnodes;		 /* by party and kind, rising */
 	bool *leaves;			 /* [vnodes] */
 } Work;
 
@@ -135,7 +134,6 @@ static void count_vnodes(Work *w)
 static void close_work(Work *w)
 {
 	free(w->parties);
-	free(w->vnodes);
 	free(w->leaves);
 }
 
@@ -324,14 +322,11 @@ static void mark_spread(Work *w, const uint32_t *vnodes, uint32_t n, uint32_t co
 	}
 }
 
-static DorisStatus find_leaving(Work *w, DorisError *err)
+/* The vnodes of each party: the others, then the lead ones, both rising. */
+static void list_vnodes(Work *w, uint32_t *vnodes)
 {
 	uint32_t at = 0;
 
-	w->vnodes = malloc(w->map->vnodes * sizeof(*w->vnodes));
-	w->leaves = calloc(w->map->vnodes, sizeof(*w->leaves));
-	if (w->vnodes == NULL || w->leaves == NULL)
-		return doris_error(err, DORIS_NO_MEMORY, "out of memory for %u vnodes", w->map->vnodes);
 	for (uint32_t i = 0; i < w->n; i++)
 	{
 		w->parties[i].first = at;
@@ -343,18 +338,33 @@ static DorisStatus find_leaving(Work *w, DorisError *err)
 			Party *p = kind_of(w->map, v) == kind ? find_party(w, w->map->owner[v]) : NULL;
 
 			if (p != NULL)
-				w->vnodes[p->first++] = v;
+				vnodes[p->first++] = v;
 		}
 	for (uint32_t i = 0; i < w->n; i++)
+		w->parties[i].first -= total(w->parties[i].has);
+}
+
+static DorisStatus find_leaving(Work *w, DorisError *err)
+{
+	uint32_t *vnodes = malloc(w->map->vnodes * sizeof(*vnodes));
+
+	w->leaves = calloc(w->map->vnodes, sizeof(*w->leaves));
+	if (vnodes == NULL || w->leaves == NULL)
 	{
-		Party *p = &w->parties[i];
+		free(vnodes);
+		return doris_error(err, DORIS_NO_MEMORY, "out of memory for %u vnodes", w->map->vnodes);
+	}
+	list_vnodes(w, vnodes);
+	for (uint32_t i = 0; i < w->n; i++)
+	{
+		const Party *p = &w->parties[i];
 		uint32_t gives = total(p->has) - p->keeps;
 		uint32_t leads = gives > 0 ? p->has[LEAD] - p->leads : 0;
 
-		p->first -= total(p->has);
-		mark_spread(w, w->vnodes + p->first, p->has[OTHER], gives - leads);
-		mark_spread(w, w->vnodes + p->first + p->has[OTHER], p->has[LEAD], leads);
+		mark_spread(w, vnodes + p->first, p->has[OTHER], gives - leads);
+		mark_spread(w, vnodes + p->first + p->has[OTHER], p->has[LEAD], leads);
 	}
+	free(vnodes);
 	for (uint32_t v = 0; v < w->map->vnodes; v++)
 		if (find_party(w, w->map->owner[v]) == NULL)
 			w->leaves[v] = true;
@@ -404,7 +414,10 @@ static int compare_seats(const void *a, const void *b)
 	return compare_u32(x->to, y->to);
 }
 
-/* Appends the moves of one kind. The others' seats are taken from the end: what a source gives of both goes to different nodes. */
+/*
+ * Appends the moves of one kind. The seats of the others are taken from the end, so that what a source gives of both kinds
+ * goes to different nodes.
+ */
 static uint32_t deal(const Work *w, int kind, Leaver *leavers, Seat *seats, BalanceMove *moves)
 {
 	uint32_t nleavers = 0;
