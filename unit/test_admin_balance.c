@@ -392,6 +392,27 @@ static void mistakes_are_told(void **state)
 	assert_int_equal(balance_shares(&map, NULL, DORIS_MAX_NODES + 1, shares, &err), DORIS_LIMIT);
 }
 
+/* Each of six gives a lead vnode and another, and both new ones get one of them. */
+static void both_kinds_go_apart(void **state)
+{
+	BalanceMap map = map_of(48, 2, 1);
+	uint32_t between[9][9] = {0};
+	BalanceMove *moves;
+	uint32_t n;
+
+	(void) state;
+	first_layout(owner, 48, 6);
+	even_nodes(8);
+	n = balance(&map, 8, &moves);
+	assert_int_equal(n, 12);
+	for (uint32_t i = 0; i < n; i++)
+		between[moves[i].from][moves[i].to]++;
+	for (uint32_t a = 1; a <= 6; a++)
+		assert_true(between[a][7] == 1 && between[a][8] == 1);
+	assert_int_equal(unevenness(&map, 8), 0);
+	free(moves);
+}
+
 /* The same question gets the same answer, in whatever order the nodes are listed. */
 static void answers_repeat(void **state)
 {
@@ -409,8 +430,6 @@ static void answers_repeat(void **state)
 	assert_int_equal(balance_moves(&map, nodes, 11, &first, &n, &err), DORIS_OK);
 	for (uint32_t i = 0; i < 11; i++)
 		nodes[i] = (BalanceNode){i + 1, 1 + i % 3};
-	for (uint32_t i = 0; i < 11; i++)
-		nodes[i].weight = 1 + i % 3;
 	assert_int_equal(balance_moves(&map, nodes, 11, &second, &m, &err), DORIS_OK);
 	assert_int_equal(n, m);
 	assert_memory_equal(first, second, n * sizeof(*first));
@@ -728,14 +747,21 @@ static void the_largest_topology_routes(void **state)
 /* An argument names one test. */
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(two_become_three),			cmocka_unit_test(ten_and_one),
-		cmocka_unit_test(sources_serve_all),		cmocka_unit_test(weights_count),
-		cmocka_unit_test(more_nodes_than_vnodes),	cmocka_unit_test(one_for_another),
-		cmocka_unit_test(mistakes_are_told),		cmocka_unit_test(answers_repeat),
-		cmocka_unit_test(no_map_takes_fewer_moves), cmocka_unit_test(histories_stay_balanced),
-		cmocka_unit_test(any_map_is_balanced),		cmocka_unit_test(the_moved_share),
-		cmocka_unit_test(the_largest_is_quick),		cmocka_unit_test(the_largest_topology_routes)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(two_become_three),
+									   cmocka_unit_test(ten_and_one),
+									   cmocka_unit_test(sources_serve_all),
+									   cmocka_unit_test(both_kinds_go_apart),
+									   cmocka_unit_test(weights_count),
+									   cmocka_unit_test(more_nodes_than_vnodes),
+									   cmocka_unit_test(one_for_another),
+									   cmocka_unit_test(mistakes_are_told),
+									   cmocka_unit_test(answers_repeat),
+									   cmocka_unit_test(no_map_takes_fewer_moves),
+									   cmocka_unit_test(histories_stay_balanced),
+									   cmocka_unit_test(any_map_is_balanced),
+									   cmocka_unit_test(the_moved_share),
+									   cmocka_unit_test(the_largest_is_quick),
+									   cmocka_unit_test(the_largest_topology_routes)};
 
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
