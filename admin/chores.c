@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "lead.h"
 #include "version.h"
 
@@ -50,10 +51,12 @@ static void hand_over(Lead *l, const PlanRow *plan, const TopoNode *node, const 
 	if (t == NULL)
 		return;
 	n = verdict_replace(t, node->id, by->id, l->stored->epoch + 1);
+	FAULT_POINT("admin-handing-over");
 	e = event_of("node_replaced", node->name, "plan %u: \"%s\" owns its %u copies and fills them",
 				 plan->id, by->name, n);
 	if (lead_publish(l, t, &e, 1, &err) != DORIS_OK)
 		log_write(LOG_DEBUG, "plan %u waits: %s", plan->id, err.message);
+	FAULT_POINT("admin-handed-over");
 }
 
 /* All copies are complete at the new node: the old one is dead. */
@@ -71,10 +74,13 @@ static void bury(Lead *l, const PlanRow *plan, const TopoNode *node, const TopoN
 		if (t == NULL)
 			return;
 		verdict_node(t, node->id)->condition = NODE_DEAD;
+		FAULT_POINT("admin-burying");
 		if (lead_publish(l, t, &e, 1, &err) != DORIS_OK)
 			return;
 	}
+	FAULT_POINT("admin-buried");
 	end_plan(l, plan, "done", NULL, name);
+	FAULT_POINT("admin-plan-ended");
 }
 
 void chores_plan(Lead *l, const PlanRow *plan)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "lead.h"
 #include "version.h"
 
@@ -181,7 +182,11 @@ static DorisStatus start(Lead *l, const TopoNode *node, const NodeRow *row, cons
 	if (result == START_ENTERED && node->condition == NODE_UP && n.incomplete > 0)
 		events[nevents++] = event_of("node_recovering", row->name, "%u copies", n.incomplete);
 	if (changed)
+	{
+		FAULT_POINT("admin-starting");
 		status = lead_publish(l, t, events, nevents, err);
+		FAULT_POINT("admin-started");
+	}
 	else
 	{
 		if (judge_is_news(l, row->name, DORIS_STALE_EPOCH))
@@ -380,7 +385,9 @@ void judge_down(Lead *l, Job *job)
 	verdict_down(t, node->id, l->stored->epoch + 1, &silent, &n);
 	free(ids);
 	e = failed_event(job, node, &n);
+	FAULT_POINT("admin-judging");
 	status = lead_publish(l, t, &e, 1, &err);
+	FAULT_POINT("admin-judged");
 	if (status == DORIS_OK)
 	{
 		admin_count(a, COUNT_FAILED);
@@ -421,7 +428,9 @@ DorisStatus judge_let_in(Lead *l, uint32_t id, const char *why, DorisError *err)
 					 n.incomplete);
 	else
 		e = event_of("node_ok", node->name, "%s", why);
+	FAULT_POINT("admin-letting-in");
 	status = lead_publish(l, t, &e, 1, err);
+	FAULT_POINT("admin-let-in");
 	if (status == DORIS_OK)
 		admin_count(l->admin, COUNT_RECOVERED);
 	return status;

@@ -6,6 +6,7 @@
  * over, writes nothing. When the connection breaks, the lock is gone with it: this admin then serves what it has, goes on
  * with heartbeats, and publishes nothing until it has the lock and a new term.
  */
+#include "fault.h"
 #include "lead.h"
 
 #include <poll.h>
@@ -94,6 +95,8 @@ DorisStatus lead_publish(Lead *l, Topology *t, const Event *events, int n, Doris
 		topology_unref(t);
 		return lead_failed(l, status, err);
 	}
+	/* in the schema, and nobody has seen it */
+	FAULT_POINT("admin-published");
 	for (int i = 0; i < n; i++)
 		log_write(LOG_INFO, "%s%s%s: %s", events[i].kind, events[i].node[0] != '\0' ? " " : "",
 				  events[i].node, events[i].detail);

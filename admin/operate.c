@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "lead.h"
 #include "version.h"
 
@@ -177,6 +178,7 @@ DorisStatus operate_replace(Lead *l, const TopoNode *node, const TopoNode *by, u
 	if (status != DORIS_OK)
 		return lead_failed(l, status, err);
 	*plan = row.id;
+	FAULT_POINT("admin-plan-begun");
 	/* At once, so that it comes before what the plan does. */
 	e = event_of("plan_started", node->name, "plan %u: \"%s\" takes its place", row.id, by->name);
 	log_write(LOG_INFO, "%s %s: %s", e.kind, e.node, e.detail);

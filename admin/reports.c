@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "lead.h"
 #include "version.h"
 
@@ -240,6 +241,7 @@ void reports_ready(Lead *l, uint64_t now)
 		return;
 	}
 	n = tell_recovered(l, t, events, 16);
+	FAULT_POINT("admin-completing");
 	if (!l->leading)
 		topology_unref(t);
 	else if (lead_publish(l, t, events, n, &err) != DORIS_OK)
@@ -247,4 +249,5 @@ void reports_ready(Lead *l, uint64_t now)
 	else
 		log_write(LOG_INFO, "%u copies are complete, epoch %llu", done,
 				  (unsigned long long) l->stored->epoch);
+	FAULT_POINT("admin-completed");
 }
