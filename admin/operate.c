@@ -12,14 +12,15 @@
 
 void operate_answer(Lead *l, Job *job, uint32_t plan)
 {
+	OperateReply reply = {.plan = plan};
 	DorisBuf body;
 
 	if (!job->has_request)
 		return;
+	reply.topology = (DorisBytes){l->stored->encoded, l->stored->encoded_len};
 	buf_init(&body);
 	reply_put_ok(&body);
-	buf_put_u64(&body, plan);
-	buf_put_bytes(&body, l->stored->encoded, l->stored->encoded_len);
+	operate_reply_encode(&body, &reply);
 	heart_await(l->admin, &job->request, &body, l->stored->epoch);
 	job->has_request = false;
 }

@@ -128,6 +128,7 @@ void job_free(Admin *a, Job *job)
 		listener_drop(a->listener, &job->waiters[i].in);
 	free(job->waiters);
 	namespace_change_free(&job->change);
+	operate_free(&job->operate);
 	topology_unref(job->topology);
 	free(job);
 }

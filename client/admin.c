@@ -59,8 +59,8 @@ typedef struct Change
 	uint16_t type;
 	DorisBuf body;
 	char what[DORIS_NAME_MAX + 32];	  /* namespace "x", node "y" */
-	const NamespaceChange *namespace; /* NULL: an operation on a node, which may be repeated */
-	uint64_t plan;					  /* answer to an operation */
+	const NamespaceChange *namespace; /* NULL: an operator's request, which may be repeated */
+	OperateReply *reply;			  /* answer to that */
 } Change;
 
 /* Asks one admin. maybe: the change may have been made though no answer came. */
@@ -74,15 +74,19 @@ static DorisStatus change_ask(DorisClient *c, Peer *p, Change *change, bool *may
 	st = call_run(c, &call, p, change->type, c->topo, c->until, err);
 	if (st == DORIS_OK)
 	{
-		uint64_t plan = change->namespace == NULL ? cursor_u64(&call.reply) : 0;
-		DorisBytes encoded = cursor_bytes(&call.reply);
+		DorisBytes encoded = {NULL, 0};
 
-		if (call.reply.bad)
-			st = doris_error(err, DORIS_BAD_MESSAGE, "%s sent a malformed topology",
-							 peer_name(c, p));
+		if (change->namespace != NULL)
+			encoded = cursor_bytes(&call.reply);
+		else if (operate_reply_decode(&call.reply, change->reply, err) == DORIS_OK)
+		{
+			encoded = change->reply->topology;
+			change->reply->topology = (DorisBytes){NULL, 0}; /* it goes with the message */
+		}
+		if (call.reply.bad || encoded.len == 0)
+			st = doris_error(err, DORIS_BAD_MESSAGE, "%s sent a malformed answer", peer_name(c, p));
 		else
 			st = client_take_topology(c, encoded, err);
-		change->plan = plan;
 		*maybe = true;
 	}
 	else if ((st == DORIS_UNREACHABLE || st == DORIS_TIMEOUT || st == DORIS_CANCELLED) &&
@@ -179,18 +183,24 @@ DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *namesp
 	return st;
 }
 
-DorisStatus doris_operate(DorisClient *c, const Operate *operate, uint64_t *plan, DorisError *err)
+DorisStatus doris_operate(DorisClient *c, const Operate *operate, OperateReply *reply,
+						  DorisError *err)
 {
-	Change change = {.type = MSG_OPERATE};
+	Change change = {.type = MSG_OPERATE, .reply = reply};
 	DorisStatus st;
 
-	*plan = 0;
+	memset(reply, 0, sizeof(*reply));
 	buf_init(&change.body);
 	operate_encode(&change.body, operate);
-	snprintf(change.what, sizeof(change.what), "node \"%s\"", operate->node);
+	if (operate->node[0] != '\0')
+		snprintf(change.what, sizeof(change.what), "node \"%s\"", operate->node);
+	else if (operate->plan != 0)
+		snprintf(change.what, sizeof(change.what), "plan %u", operate->plan);
+	else
+		snprintf(change.what, sizeof(change.what), "the placement");
 	st = change_run(c, &change, err);
 	buf_free(&change.body);
-	if (st == DORIS_OK)
-		*plan = change.plan;
+	if (st != DORIS_OK)
+		operate_reply_free(reply);
 	return st;
 }

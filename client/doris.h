@@ -60,11 +60,12 @@ extern DORIS_MUST_CHECK DorisStatus doris_namespace_change(DorisClient *c,
 														   const NamespaceChange *change,
 														   DorisError *err);
 /*
- * Has the leading admin take a node out, let it in, or have it replaced; may be repeated. DORIS_OK: it stands in a published
- * topology; *plan: the plan that goes on from there, 0: none.
+ * Has the leading admin take a node out, let it in, have it replaced, move vnodes by a plan, or tell about plans; may be
+ * repeated. DORIS_OK: it stands in a published topology; reply->plan: the plan that goes on from there, 0: none. The
+ * caller frees *reply with operate_reply_free (its topology is empty: the client has taken it).
  */
 extern DORIS_MUST_CHECK DorisStatus doris_operate(DorisClient *c, const Operate *operate,
-												  uint64_t *plan, DorisError *err);
+												  OperateReply *reply, DorisError *err);
 
 /*
  * Ends a staged write that was met at `node` after its deadline (rules meet, close). *ended: it was finished or dropped; else it is

@@ -211,14 +211,20 @@ static void set_node(char out[DORIS_NAME_MAX], const char *name)
 				errhint("See the view doris_nodes."));
 }
 
-static uint64_t operate(Oid serverid, const Operate *op)
+/* The number of the plan that goes on; 0: none. */
+static uint32_t operate(Oid serverid, const Operate *op)
 {
 	DorisClient *client = connection_get(serverid, GetUserId());
 	DorisError err = {0};
-	uint64_t plan;
+	OperateReply reply;
 
-	if (doris_operate(client, op, &plan, &err) == DORIS_OK)
+	if (doris_operate(client, op, &reply, &err) == DORIS_OK)
+	{
+		uint32_t plan = reply.plan;
+
+		operate_reply_free(&reply);
 		return plan;
+	}
 	/* Nothing that trying the transaction again would help with, as it does with rows. */
 	if (err.code == DORIS_CONFLICT)
 		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("%s", err.message),

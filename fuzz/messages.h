@@ -97,7 +97,8 @@ RECODE_REPLY_FREE(NodeReport, node_report)
 RECODE_BODY(Hello, hello)
 RECODE_REPLY(Welcome, welcome)
 RECODE_BODY(Report, report)
-RECODE_BODY(Operate, operate)
+RECODE_BODY_FREE(Operate, operate)
+RECODE_REPLY_FREE(OperateReply, operate_reply)
 RECODE_BODY_FREE(NamespaceChange, namespace_change)
 RECODE_BODY_FREE(GetRequest, get_request)
 RECODE_REPLY_FREE(GetReply, get_reply)
@@ -145,6 +146,7 @@ static const MessageCodec message_codecs[] = {
 	{"welcome", recode_welcome},
 	{"report", recode_report},
 	{"operator's request", recode_operate},
+	{"answer to an operator", recode_operate_reply},
 	{"namespace change", recode_namespace_change},
 	{"get request", recode_get_request},
 	{"get reply", recode_get_reply},

@@ -103,7 +103,43 @@ static void put_report(DorisBuf *b)
 
 static void put_operate(DorisBuf *b)
 {
-	operate_encode(b, &(Operate){OPERATE_REPLACE, "g1n1", "spare1", true});
+	char names[2][DORIS_NAME_MAX] = {"spare1", "spare2"};
+
+	operate_encode(b, &(Operate){.verb = OPERATE_EXPAND,
+								 .node = "g1n1",
+								 .by = "spare1",
+								 .accept_loss = true,
+								 .dry = true,
+								 .group = 2,
+								 .plan = 300,
+								 .nnames = 2,
+								 .names = names});
+}
+
+static void put_operate_reply(DorisBuf *b)
+{
+	PlanMove moves[2] = {{1, "g1n1", "g1n3", 21, 4, 1000, 123456, 400000, 1ull << 40},
+						 {1, "g1n2", "g1n3", 300, 0, 1, 2, 3, 4}};
+	PlanInfo plans[1] = {{.id = 7,
+						  .kind = "expand",
+						  .state = "waiting",
+						  .group = 1,
+						  .vnodes_total = 321,
+						  .vnodes_done = 4,
+						  .bytes_total = 123458,
+						  .bytes_done = 5,
+						  .bytes_per_s = 6,
+						  .started_ms = 7,
+						  .eta_ms = 8,
+						  .error = "node g1n3 is down"}};
+
+	operate_reply_encode(b, &(OperateReply){.plan = 7,
+											.topology = BYTES("topology"),
+											.minimum = 321,
+											.nmoves = 2,
+											.moves = moves,
+											.nplans = 1,
+											.plans = plans});
 }
 
 static void put_namespace_change(DorisBuf *b)
@@ -310,13 +346,17 @@ static void put_reply(DorisBuf *b)
 }
 
 static void (*const samples[])(DorisBuf *) = {
-	put_topology_get,  put_heartbeat,	   put_node_report,	   put_hello,
-	put_welcome,	   put_report,		   put_operate,		   put_namespace_change,
-	put_get_request,   put_get_reply,	   put_scan_request,   put_scan_reply,
-	put_stage_request, put_stage_reply,	   put_finish_request, put_outcome_request,
-	put_apply_request, put_apply_reply,	   put_digest_request, put_digest_reply,
-	put_hint_request,  put_replay_request, put_pull_request,   put_purge_request,
-	put_purge_reply,   put_repair,		   put_stats_reply,	   put_reply};
+	put_topology_get,	put_heartbeat,		 put_node_report,
+	put_hello,			put_welcome,		 put_report,
+	put_operate,		put_operate_reply,	 put_namespace_change,
+	put_get_request,	put_get_reply,		 put_scan_request,
+	put_scan_reply,		put_stage_request,	 put_stage_reply,
+	put_finish_request, put_outcome_request, put_apply_request,
+	put_apply_reply,	put_digest_request,	 put_digest_reply,
+	put_hint_request,	put_replay_request,	 put_pull_request,
+	put_purge_request,	put_purge_reply,	 put_repair,
+	put_stats_reply,	put_reply,
+};
 
 _Static_assert(sizeof(samples) / sizeof(samples[0]) == NMESSAGE_CODECS,
 			   "a sample for each message");

@@ -8,18 +8,32 @@
 #ifdef DORIS_FAULT_POINTS
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static void fault_act(const char *action, size_t len)
+/* The line in the process's log is what proves that it came to the place. */
+static void fault_signal(const char *name, int signal)
 {
+	fprintf(stderr, "fault point %s: %s\n", name, signal == SIGKILL ? "killed" : "stopped");
+	(void) kill(getpid(), signal);
+}
+
+static void fault_act(const char *name, const char *action, size_t len)
+{
+	static atomic_flag stopped = ATOMIC_FLAG_INIT;
+
 	if (len == 4 && memcmp(action, "kill", 4) == 0)
-		(void) kill(getpid(), SIGKILL);
+		fault_signal(name, SIGKILL);
 	else if (len == 4 && memcmp(action, "stop", 4) == 0)
-		(void) kill(getpid(), SIGSTOP);
+	{
+		/* Once: whoever is continued goes on. */
+		if (!atomic_flag_test_and_set(&stopped))
+			fault_signal(name, SIGSTOP);
+	}
 	else if (len > 6 && memcmp(action, "sleep:", 6) == 0)
 	{
 		long ms = strtol(action + 6, NULL, 10);
@@ -42,7 +56,7 @@ void fault_hit(const char *name)
 		size_t len = strcspn(p, ",");
 
 		if (len > name_len && strncmp(p, name, name_len) == 0 && p[name_len] == '=')
-			fault_act(p + name_len + 1, len - name_len - 1);
+			fault_act(name, p + name_len + 1, len - name_len - 1);
 		p += len;
 		if (*p == ',')
 			p++;

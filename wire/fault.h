@@ -2,7 +2,8 @@
  * fault.h: named places where a test can stop, delay or kill a process at an exact step.
  *
  * Only in builds with -DDORIS_FAULT_POINTS (make faults); nothing is left of them in others.
- * Environment DORIS_FAULT: "name=kill" (SIGKILL to oneself), "name=sleep:MS", "name=stop" (SIGSTOP); several with commas.
+ * Environment DORIS_FAULT: "name=kill" (SIGKILL to oneself), "name=sleep:MS", "name=stop" (SIGSTOP, once); several with commas.
+ * Who is killed or stopped says so on stderr before.
  */
 #ifndef DORIS_FAULT_H
 #define DORIS_FAULT_H

@@ -182,7 +182,15 @@ typedef enum OperateVerb
 {
 	OPERATE_FAILOVER = 1, /* take a node out: judged failed though it may answer, until RECOVER */
 	OPERATE_RECOVER = 2,  /* let it back in; accept_loss: even as the last copy of an older home */
-	OPERATE_REPLACE = 3	  /* `by` takes over the copies of `node` */
+	OPERATE_REPLACE = 3,  /* `by` takes over the copies of `node` */
+	/* Plans that move vnodes (`dry`: only what they would move); `names`: their nodes. */
+	OPERATE_EXPAND = 4,	   /* the nodes join group `group` and get their share of it */
+	OPERATE_SHRINK = 5,	   /* the nodes give away what they hold, and are spares then */
+	OPERATE_REBALANCE = 6, /* the nodes of group `group` get their shares, by their weights */
+	OPERATE_PAUSE = 7,	   /* plan `plan` begins nothing new */
+	OPERATE_RESUME = 8,
+	OPERATE_CANCEL = 9, /* what has moved stays where it is, what is under way is dropped */
+	OPERATE_PLANS = 10	/* changes nothing: plan `plan`; 0: the latest ones */
 } OperateVerb;
 
 typedef struct Operate
@@ -191,10 +199,65 @@ typedef struct Operate
 	char node[DORIS_NAME_MAX];
 	char by[DORIS_NAME_MAX]; /* REPLACE: the spare */
 	bool accept_loss;
+	bool dry;
+	uint32_t group;
+	uint32_t plan;
+	uint32_t nnames;
+	char (*names)[DORIS_NAME_MAX];
 } Operate;
 extern void operate_encode(DorisBuf *b, const Operate *m);
 extern DORIS_MUST_CHECK DorisStatus operate_decode(DorisBytes body, Operate *out, DorisError *err);
-/* Reply after the status: u64 plan id (0: done already), the topology (bytes) in which it stands. */
+extern void operate_free(Operate *m);
+
+/* What a plan moves, or moved, from one node to another. */
+typedef struct PlanMove
+{
+	uint32_t group;
+	char from[DORIS_NAME_MAX];
+	char to[DORIS_NAME_MAX];
+	uint32_t vnodes;
+	uint32_t done;	 /* of them, at the new owner */
+	uint64_t rows;	 /* about: by what the nodes said last */
+	uint64_t bytes;	 /* about */
+	uint64_t needed; /* bytes of disk that the plan needs at `to`, for all that comes there */
+	uint64_t free;	 /* bytes of disk that are free there, as it said last */
+} PlanMove;
+
+/* A plan, as in the view doris_plans. */
+typedef struct PlanInfo
+{
+	uint32_t id;
+	char kind[16];	/* expand, shrink, rebalance, replace */
+	char state[16]; /* running, waiting (goes on by itself), paused, done, cancelled */
+	uint32_t group; /* 0: several */
+	uint32_t vnodes_total;
+	uint32_t vnodes_done;
+	uint64_t bytes_total;
+	uint64_t bytes_done;
+	uint64_t bytes_per_s;
+	uint64_t started_ms; /* wall clock; 0: not yet */
+	uint64_t eta_ms;	 /* wall clock; 0: unknown */
+	char error[256];	 /* why it waits, or was cancelled */
+} PlanInfo;
+
+#define DORIS_MAX_PLANS_TOLD 100
+#define DORIS_MAX_PLAN_MOVES 65536 /* pairs of nodes */
+
+/* The reply after the status. */
+typedef struct OperateReply
+{
+	uint32_t plan;		 /* 0: done already, or nothing to do */
+	DorisBytes topology; /* in which it stands; a view */
+	uint32_t minimum;	 /* the fewest vnodes that any plan to this end could move */
+	uint32_t nmoves;
+	PlanMove *moves; /* `dry`, and PLANS of one plan */
+	uint32_t nplans;
+	PlanInfo *plans; /* PLANS: the latest first */
+} OperateReply;
+extern void operate_reply_encode(DorisBuf *b, const OperateReply *m);
+extern DORIS_MUST_CHECK DorisStatus operate_reply_decode(DorisCursor *c, OperateReply *out,
+														 DorisError *err);
+extern void operate_reply_free(OperateReply *m);
 
 typedef enum NamespaceVerb
 {

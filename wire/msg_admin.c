@@ -208,26 +208,6 @@ DorisStatus report_decode(DorisBytes body, Report *out, DorisError *err)
 	return msg_end(&c, false, "report", err);
 }
 
-void operate_encode(DorisBuf *b, const Operate *m)
-{
-	buf_put_u8(b, (uint8_t) m->verb);
-	buf_put_str(b, m->node);
-	buf_put_str(b, m->by);
-	buf_put_u8(b, m->accept_loss ? 1 : 0);
-}
-
-DorisStatus operate_decode(DorisBytes body, Operate *out, DorisError *err)
-{
-	DorisCursor c = cursor_of(body.data, body.len);
-
-	memset(out, 0, sizeof(*out));
-	out->verb = msg_read_enum(&c, OPERATE_REPLACE);
-	cursor_str(&c, out->node, sizeof(out->node));
-	cursor_str(&c, out->by, sizeof(out->by));
-	out->accept_loss = msg_read_bool(&c);
-	return msg_end(&c, false, "operator's request", err);
-}
-
 void namespace_change_encode(DorisBuf *b, const NamespaceChange *m)
 {
 	buf_put_u8(b, (uint8_t) m->verb);
