@@ -135,6 +135,10 @@ CREATE TABLE doris.plans
 	group_id int,
 	node_id int,
 	by_id int,
+	-- the fewest vnodes that any plan to this end could move
+	minimum int NOT NULL DEFAULT 0,
+	-- an operator wants it to begin nothing new
+	paused boolean NOT NULL DEFAULT false,
 	vnodes_total int NOT NULL DEFAULT 0,
 	vnodes_done int NOT NULL DEFAULT 0,
 	bytes_total bigint NOT NULL DEFAULT 0,
@@ -145,6 +149,19 @@ CREATE TABLE doris.plans
 	error text
 );
 COMMENT ON TABLE doris.plans IS 'plans that move copies between nodes';
+
+CREATE TABLE doris.moves
+(
+	plan_id int,
+	group_id int,
+	vnode int,
+	from_id int NOT NULL,
+	to_id int NOT NULL,
+	rows bigint NOT NULL DEFAULT 0,
+	bytes bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (plan_id, group_id, vnode)
+);
+COMMENT ON TABLE doris.moves IS 'the copies that a plan moves, with their size when it was made';
 
 CREATE TABLE doris.backlogs
 (
@@ -199,9 +216,8 @@ SELECT n.name,
 		WHEN n.condition = 'dead' THEN 'dead'
 		WHEN n.state <> 'member' THEN 'joining'
 		WHEN n.condition = 'down' THEN 'failed'
-		WHEN c.incoming > 0 OR EXISTS (SELECT FROM doris.plans p WHERE p.by_id = n.node_id AND p.state = 'running')
-			THEN 'joining'
-		WHEN c.retiring > 0 THEN 'leaving'
+		WHEN p.joins OR c.owned IS NULL AND c.incoming > 0 THEN 'joining'
+		WHEN p.leaves OR c.owned IS NULL AND c.retiring > 0 THEN 'leaving'
 		WHEN c.incomplete > 0 THEN 'recovering'
 		WHEN n.role = 'spare' OR (n.role = 'data' AND c.owned IS NULL) THEN 'spare'
 		ELSE 'ok'
@@ -230,6 +246,26 @@ FROM doris.nodes n
 		) s
 		GROUP BY s.node_id
 	) c USING (node_id)
+	LEFT JOIN
+	(
+		-- whom plans that are not over bring in, and send away
+		SELECT s.node_id, bool_or(s.joins) AS joins, bool_or(NOT s.joins) AS leaves
+		FROM
+		(
+			SELECT m.to_id AS node_id, true AS joins
+			FROM doris.moves m JOIN doris.plans p USING (plan_id)
+			WHERE p.state IN ('running', 'waiting', 'paused') AND p.kind IN ('expand', 'replace')
+			UNION ALL
+			SELECT p.by_id, true
+			FROM doris.plans p
+			WHERE p.state IN ('running', 'waiting', 'paused') AND p.kind = 'replace' AND p.by_id IS NOT NULL
+			UNION ALL
+			SELECT m.from_id, false
+			FROM doris.moves m JOIN doris.plans p USING (plan_id)
+			WHERE p.state IN ('running', 'waiting', 'paused') AND p.kind IN ('shrink', 'replace')
+		) s
+		GROUP BY s.node_id
+	) p USING (node_id)
 	LEFT JOIN (SELECT target AS node_id, sum(hints)::bigint AS hints FROM doris.backlogs GROUP BY target) b USING (node_id)
 ORDER BY n.node_id;
 COMMENT ON VIEW doris_nodes IS 'the nodes of the doris cluster';
