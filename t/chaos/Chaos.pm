@@ -16,7 +16,7 @@ use Test::More ();
 Test::More->builder->no_ending(1);
 my @open;
 
-# new(seed, nodes, groups, log_nodes, vnodes, writers, readers, pace, row_bytes, network => 0|1, quiet => 0|1)
+# new(seed, nodes, groups, log_nodes, vnodes, node_opts, admin_opts, writers, readers, pace, row_bytes, network => 0|1, quiet => 0|1)
 sub new
 {
 	my ($class, %o) = @_;
@@ -25,7 +25,7 @@ sub new
 	$self->{bin} = $self->programs;
 	$File::Temp::KEEP_ALL = 1 if $o{keep};
 	push @open, $self;
-	$self->{cluster} = DorisCluster->new(map { $_ => $o{$_} } grep { defined $o{$_} } qw(nodes groups log_nodes admins vnodes));
+	$self->{cluster} = DorisCluster->new(map { $_ => $o{$_} } grep { defined $o{$_} } qw(nodes groups log_nodes admins vnodes node_opts admin_opts));
 	$self->{base} = dirname($self->{cluster}{dir});
 	my $listed = $self->{cluster}->sql("SELECT name, address, role FROM doris_nodes ORDER BY name");
 	for (split /\n/, $listed)
