@@ -193,6 +193,7 @@ typedef struct Admin
 		settled; /* the term in which all nodes were asked for their epoch: topologies may be made */
 	atomic_bool halted; /* two topologies of one epoch were seen: nothing is published any more */
 	atomic_bool stopping;
+	_Atomic uint32_t move_rate_mb; /* setting move_rate, as it was last read; 0: no limit */
 	_Atomic uint64_t counters[COUNTERS];
 	_Atomic uint64_t scrub[SCRUB_STATS];
 

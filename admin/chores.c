@@ -223,6 +223,8 @@ static void follow_settings(Lead *l, const Settings *s)
 	Topology *t;
 	Event e;
 
+	/* nodes are told with the next heartbeat */
+	atomic_store(&l->admin->move_rate_mb, s->move_rate_mb);
 	if (s->degraded_writes == l->stored->degraded_writes)
 		return;
 	t = jobs_next(l, &err);

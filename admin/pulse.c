@@ -103,6 +103,7 @@ static DorisStatus send_heartbeat(Heart *h, Pulse *p, Talk *c, DorisError *err)
 	memcpy(m.hash, h->topology->hash, DORIS_HASH_SIZE);
 	memcpy(m.cluster, h->topology->cluster, DORIS_UUID_SIZE);
 	m.node = p->node.id;
+	m.move_rate_mb = atomic_load(&h->admin->move_rate_mb);
 	if (c == &p->beat && may_lease(h, p, clock_mono_ms()))
 	{
 		m.incarnation = p->report_incarnation;

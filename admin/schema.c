@@ -444,8 +444,8 @@ DorisStatus schema_settings(Db *db, Settings *out, DorisError *err)
 	PGresult *r;
 	DorisStatus status =
 		db_query(db,
-				 "SELECT degraded_writes, auto_replace, extract(epoch FROM permanent_after)::int8 "
-				 "FROM doris.cluster",
+				 "SELECT degraded_writes, auto_replace, extract(epoch FROM permanent_after)::int8, "
+				 "move_rate_mb FROM doris.cluster",
 				 NULL, false, &r, err);
 
 	memset(out, 0, sizeof(*out));
@@ -457,6 +457,7 @@ DorisStatus schema_settings(Db *db, Settings *out, DorisError *err)
 		out->auto_replace = field(r, 0, 1)[0] == 't';
 		out->permanent_after_s = strtoll(field(r, 0, 2), NULL, 10);
 	}
+		out->move_rate_mb = (uint32_t) strtoul(field(r, 0, 3), NULL, 10);
 	PQclear(r);
 	return DORIS_OK;
 }

@@ -57,6 +57,7 @@ typedef struct Settings /* of doris.cluster */
 	bool degraded_writes;
 	bool auto_replace;
 	int64_t permanent_after_s;
+	uint32_t move_rate_mb; /* 0: no limit */
 } Settings;
 extern DORIS_MUST_CHECK DorisStatus schema_settings(Db *db, Settings *out, DorisError *err);
 

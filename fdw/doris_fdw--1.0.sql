@@ -34,7 +34,8 @@ CREATE TABLE doris.cluster
 	-- settings: doris_set()
 	permanent_after interval NOT NULL DEFAULT '2 hours' CHECK (permanent_after > '0'),
 	auto_replace boolean NOT NULL DEFAULT false,
-	degraded_writes boolean NOT NULL DEFAULT false
+	degraded_writes boolean NOT NULL DEFAULT false,
+	move_rate_mb int NOT NULL DEFAULT 0 CHECK (move_rate_mb BETWEEN 0 AND 100000)
 );
 COMMENT ON TABLE doris.cluster IS 'what the cluster is: one row, of which only the settings change';
 
@@ -486,7 +487,7 @@ BEGIN
 		ELSE
 			RAISE EXCEPTION 'there is no setting "%"', coalesce(name, 'NULL')
 				USING ERRCODE = 'undefined_object',
-				HINT = 'Settings of the cluster are permanent_after, auto_replace and degraded_writes.';
+				HINT = 'Settings of the cluster are permanent_after, auto_replace, degraded_writes and move_rate.';
 	END CASE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'there is no doris cluster in this database yet'
@@ -534,6 +535,12 @@ GRANT EXECUTE ON FUNCTION doris_drop_namespace(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_failover(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_recover(text, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_begin_replace(text, text, name) TO doris_admin;
+		WHEN 'move_rate' THEN
+			IF value::int NOT BETWEEN 0 AND 100000 THEN
+				RAISE EXCEPTION 'move_rate must be 0 (no limit) to 100000 MB per second'
+					USING ERRCODE = 'invalid_parameter_value';
+			END IF;
+			UPDATE doris.cluster SET move_rate_mb = value::int;
 GRANT EXECUTE ON FUNCTION doris_replace(text, text, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_set(text, text) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_verify(text, boolean, name) TO doris_admin;

@@ -30,16 +30,18 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Is the node to own a complete copy of v that it has not yet: its own, or one that moves to it? */
-static bool is_to_recover(const Topology *t, uint32_t node, uint32_t v)
+static uint8_t place_to_recover(const Topology *t, uint32_t node, uint32_t v)
 {
 	for (uint32_t g = 1; g <= t->groups; g++)
 	{
 		const TopoCopy *c = topology_copy(t, g, v);
 
-		if (c->incoming == node || (c->owner == node && !c->complete))
-			return true;
+		if (c->incoming == node)
+			return PLACE_RECOVER | PLACE_MOVING;
+		if (c->owner == node && !c->complete)
+			return PLACE_RECOVER;
 	}
-	return false;
+	return 0;
 }
 
 DorisStatus placement_make(Topology *t, uint32_t node, Placement **out, DorisError *err)
@@ -71,8 +73,8 @@ DorisStatus placement_make(Topology *t, uint32_t node, Placement **out, DorisErr
 		}
 		if (topology_is_judge(t, node, v))
 			p->place[v] |= PLACE_JUDGE;
-		else if (me != NULL && me->condition == NODE_UP && is_to_recover(t, node, v))
-			p->place[v] |= PLACE_RECOVER;
+		else if (me != NULL && me->condition == NODE_UP)
+			p->place[v] |= place_to_recover(t, node, v);
 	}
 	for (uint32_t i = 0; i < t->nnamespaces; i++)
 		p->namespaces[i] = &t->namespaces[i];

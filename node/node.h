@@ -98,6 +98,7 @@ typedef struct Hints Hints; /* hints.c */
 #define PLACE_TARGET 1	/* the node takes writes of the vnode */
 #define PLACE_JUDGE 2	/* it owns a complete copy: reads and judges */
 #define PLACE_RECOVER 4 /* the node is up and its copy is to be made complete: see recover.c (I2) */
+#define PLACE_MOVING 8	/* with PLACE_RECOVER: it moves here from a node that serves meanwhile */
 
 typedef struct Placement
 {
@@ -128,7 +129,9 @@ typedef struct Recovery
 	_Atomic uint64_t bytes;		 /* pulled since the recovery began */
 	_Atomic uint64_t expected;	 /* in all; an estimate */
 	_Atomic uint32_t next_ready; /* where the next report's list begins */
-	pthread_mutex_t lock;		 /* guards woken */
+	_Atomic uint32_t
+		move_rate_mb; /* told by the leader: limits what is pulled for PLACE_MOVING; 0: no limit */
+	pthread_mutex_t lock; /* guards woken */
 	pthread_cond_t wake;
 	bool woken;
 } Recovery;

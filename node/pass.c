@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-#define PAGE_BYTES (2u << 20)
+#define MEMORY_BYTES (2u << 20)
 #define RANGES_BYTES (256u << 10)
 
 static DorisBytes view_of(const DorisBuf *b)
@@ -99,8 +99,11 @@ static DorisStatus drop_absent(Recoverer *r, const Todo *t, DorisBytes low, Dori
 static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat what, DorisBytes low,
 							  DorisBytes high, DorisError *err)
 {
-	PullRequest m = {
-		.what = what, .vnode = t->vnode, .low = low, .high = high, .max_bytes = PAGE_BYTES};
+	PullRequest m = {.what = what,
+					 .vnode = t->vnode,
+					 .low = low,
+					 .high = high,
+					 .max_bytes = recover_page_bytes(r)};
 	DorisBuf lows[2];
 	int turn = 0;
 	Merge merge;
@@ -129,6 +132,7 @@ static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat w
 			if (next->failed)
 				st = doris_error(err, DORIS_NO_MEMORY, "pulling: out of memory");
 			m.low = view_of(next);
+			m.max_bytes = recover_page_bytes(r);
 			if (st == DORIS_OK)
 				st = source_ask_page(s, &m, err);
 		}
@@ -369,7 +373,7 @@ DorisStatus pass_memory(Recoverer *r, Source *s, DorisError *err)
 	DorisTxnId from = {.clock = atomic_load(&r->w.node->horizon_ms) << 16};
 	uint8_t lows[2][DORIS_TXNID_SIZE];
 	int turn = 0;
-	PullRequest m = {.what = PULL_MEMORY, .max_bytes = PAGE_BYTES};
+	PullRequest m = {.what = PULL_MEMORY, .max_bytes = MEMORY_BYTES};
 	bool done = false;
 	DorisStatus st;
 

@@ -17,12 +17,16 @@
 #include "fault.h"
 
 #define IDLE_MS 200
-#define RETRY_MS 100		/* between rounds that left something to do */
-#define ROUND_MS 20000		/* then the memory is taken and what is passed made ready */
-#define DIGEST_BATCH 64		/* vnodes in one request */
-#define JUDGE_BATCH 64		/* copies that judge but are not settled yet, at most */
-#define RECORD_BYTES 200	/* guessed, until some were seen */
-#define RATE_WINDOW_MS 1000 /* after which an unused rate is forgotten */
+#define RETRY_MS 100		 /* between rounds that left something to do */
+#define ROUND_MS 20000		 /* then the memory is taken and what is passed made ready */
+#define DIGEST_BATCH 64		 /* vnodes in one request */
+#define JUDGE_BATCH 64		 /* copies that judge but are not settled yet, at most */
+#define RECORD_BYTES 200	 /* guessed, until some were seen */
+#define RATE_BURST_US 200000 /* of a limited rate may be made up for */
+#define RATE_SLICE_US 5000
+#define PAGES_PER_SECOND 10 /* at a limited rate */
+#define PAGE_BYTES_MAX (2u << 20)
+#define PAGE_BYTES_MIN (64u << 10)
 
 /* ---- state of the copies ---- */
 
@@ -298,40 +302,71 @@ void recover_serve_wants(Recoverer *r)
 
 /* ---- pace ---- */
 
-static void sleep_ms(Node *n, uint64_t ms)
+/* MB per second that may be pulled now for the copy under way; 0: no limit. */
+static uint64_t move_rate(const Recoverer *r)
 {
-	while (ms > 0 && !atomic_load(&n->stopping))
-	{
-		uint64_t slice = ms < 50 ? ms : 50;
-		struct timespec pause = {0, (long) slice * 1000000L};
+	return r->moving ? atomic_load(&r->w.node->recovery.move_rate_mb) : 0;
+}
 
-		(void) nanosleep(&pause, NULL);
-		ms -= slice;
-	}
+static uint64_t mono_us(void)
+{
+	struct timespec t;
+
+	(void) clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* So many bytes came. A MB per second is a byte per microsecond. */
+static void pace_take(Pace *p, uint64_t rate_mb, size_t bytes)
+{
+	uint64_t now = mono_us();
+
+	/* what was slower than allowed is made up for only in part: no bursts */
+	if (p->rate_mb != rate_mb || p->next_us + RATE_BURST_US < now)
+		p->next_us = p->rate_mb != rate_mb ? now : now - RATE_BURST_US;
+	p->rate_mb = rate_mb;
+	if (rate_mb > 0)
+		p->next_us += bytes / rate_mb;
+}
+
+/* Is it too early for more? A rate that has changed forgets what was owed under the old one. */
+static bool pace_waits(const Pace *p, uint64_t rate_mb)
+{
+	return p->rate_mb == rate_mb && rate_mb > 0 && p->next_us > mono_us();
+}
+
+uint32_t recover_page_bytes(const Recoverer *r)
+{
+	uint64_t all = r->w.node->config.recover_rate_mb;
+	uint64_t moves = move_rate(r);
+	uint64_t rate = moves > 0 && (all == 0 || moves < all) ? moves : all;
+	uint64_t bytes = rate * 1000000 / PAGES_PER_SECOND;
+
+	if (rate == 0 || bytes > PAGE_BYTES_MAX)
+		return PAGE_BYTES_MAX;
+	return bytes < PAGE_BYTES_MIN ? PAGE_BYTES_MIN : (uint32_t) bytes;
 }
 
 DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err)
 {
 	Node *n = r->w.node;
-	uint64_t rate = n->config.recover_rate_mb * 1000; /* bytes for each ms */
-	uint64_t now = clock_mono_ms();
+	uint64_t rate = n->config.recover_rate_mb;
 
 	atomic_fetch_add(&n->recovery.bytes, bytes);
-	if (rate > 0 && bytes > 0)
-	{
-		uint64_t due = r->rate_from + r->rate_bytes / rate;
-
-		if (r->rate_from == 0 || due + RATE_WINDOW_MS < now)
-		{
-			r->rate_from = now;
-			r->rate_bytes = 0;
-		}
-		r->rate_bytes += bytes;
-		due = r->rate_from + r->rate_bytes / rate;
-		if (due > now)
-			sleep_ms(n, due - now);
-	}
+	if (bytes > 0)
+		pace_take(&r->pace, rate, bytes);
+	if (bytes > 0 && r->moving)
+		pace_take(&r->move_pace, move_rate(r), bytes);
 	recover_serve_wants(r);
+	while (bytes > 0 && !atomic_load(&n->stopping) &&
+		   (pace_waits(&r->pace, rate) || pace_waits(&r->move_pace, move_rate(r))))
+	{
+		struct timespec pause = {0, RATE_SLICE_US * 1000L};
+
+		(void) nanosleep(&pause, NULL);
+		/* somebody waits for what this copy lacks (rule meet) */
+		recover_serve_wants(r);
+	}
 	if (atomic_load(&n->stopping))
 		return doris_error(err, DORIS_CANCELLED, "%s is stopping", node_name(n));
 	return DORIS_OK;
@@ -339,11 +374,14 @@ DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err)
 
 /* ---- a round ---- */
 
+/* Copies of this node's own first: until they are complete, less than was promised is there; what moves is only growth. */
 static int by_source(const void *a, const void *b)
 {
 	const Todo *x = a;
 	const Todo *y = b;
 
+	if (x->moving != y->moving)
+		return x->moving ? 1 : -1;
 	if (x->source != y->source)
 		return x->source < y->source ? -1 : 1;
 	return x->vnode < y->vnode ? -1 : x->vnode > y->vnode;
@@ -383,8 +421,10 @@ static DorisStatus plan(Recoverer *r, uint32_t *open, DorisError *err)
 			}
 			r->todo = p;
 		}
-		r->todo[r->ntodo++] =
-			(Todo){.vnode = v, .changed = n->placement->changed[v], .source = s->id};
+		r->todo[r->ntodo++] = (Todo){.vnode = v,
+									 .changed = n->placement->changed[v],
+									 .source = s->id,
+									 .moving = (n->placement->place[v] & PLACE_MOVING) != 0};
 	}
 	(void) pthread_rwlock_unlock(&n->epoch_lock);
 	if (r->ntodo > 1)
@@ -477,7 +517,9 @@ static bool pass_one(Recoverer *r, Source *s, Todo *t)
 		t->failed = true; /* void by now, or an older copy is still being cleared */
 		return true;
 	}
+	r->moving = t->moving;
 	st = pass_vnode(r, s, t, &err);
+	r->moving = false;
 	if (st == DORIS_OK)
 		st = recover_between(r, 0, &err);
 	if (st == DORIS_OK)
@@ -540,7 +582,7 @@ static bool settle_some(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 	return true;
 }
 
-/* All copies that are to come from one source. */
+/* All copies that are to come from one source, moving ones or not. */
 static void recover_from(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 {
 	DorisError err = {0};
@@ -613,7 +655,8 @@ DorisStatus recover_round(Recoverer *r, uint32_t *left, DorisError *err)
 		uint32_t end = i + 1;
 		Source *s = find_source(r, r->todo[i].source);
 
-		while (end < r->ntodo && r->todo[end].source == r->todo[i].source)
+		while (end < r->ntodo && r->todo[end].source == r->todo[i].source &&
+			   r->todo[end].moving == r->todo[i].moving)
 			end++;
 		if (s != NULL)
 			recover_from(r, s, &r->todo[i], end - i);

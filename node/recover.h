@@ -20,9 +20,17 @@ typedef struct Todo
 	uint32_t source;  /* node id */
 	SourceSum theirs; /* what the source told last */
 	uint64_t missing; /* records that the source has more: for the estimate */
+	bool moving;	  /* PLACE_MOVING */
 	bool passed;
 	bool failed; /* in this round */
 } Todo;
+
+/* Keeps what is pulled to a rate: each page pushes `next_us` on by the time that it may take. */
+typedef struct Pace
+{
+	uint64_t next_us; /* monotonic: the next page may be merged then */
+	uint64_t rate_mb; /* in force when it was set */
+} Pace;
 
 typedef struct Recoverer
 {
@@ -32,11 +40,12 @@ typedef struct Recoverer
 	Todo *todo; /* of this round, by source */
 	uint32_t ntodo;
 	uint64_t round_until; /* monotonic ms: no new vnode is begun after it */
-	uint64_t rate_from;	  /* monotonic ms since which rate_bytes were pulled */
-	uint64_t rate_bytes;
-	uint64_t began_ms;	 /* of the recovery under way; 0: none */
-	uint32_t made_ready; /* since it began */
-	bool serving_wants;	 /* no wants within wants */
+	Pace pace;			  /* of all that is pulled: --recover-rate */
+	Pace move_pace;		  /* of what is pulled for copies that move here: setting move_rate */
+	bool moving;		  /* the copy under way is one */
+	uint64_t began_ms;	  /* of the recovery under way; 0: none */
+	uint32_t made_ready;  /* since it began */
+	bool serving_wants;	  /* no wants within wants */
 	/* Called between the steps, if set: tests put writes and topologies there. */
 	void (*on_step)(void *arg, const char *step);
 	void *step_arg;
@@ -54,8 +63,10 @@ extern DORIS_MUST_CHECK DorisStatus recover_round(Recoverer *r, uint32_t *left, 
 extern void recover_serve_wants(Recoverer *r);
 /* Is the copy still to be recovered, for this changed(v)? *epoch: the one in force. */
 extern bool recover_still(Node *n, uint32_t vnode, uint64_t changed, uint64_t *epoch);
-/* Between pages: accounts for what came, keeps to --recover-rate, serves wants. CANCELLED: the node stops. */
+/* Between pages: accounts for what came, keeps to the rates, serves wants. CANCELLED: the node stops. */
 extern DORIS_MUST_CHECK DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err);
+/* How big a page of records may be, so that a limited rate is kept in small steps. */
+extern uint32_t recover_page_bytes(const Recoverer *r);
 
 /* ---- pass.c ---- */
 /* Takes over what the source has committed, and what is staged there. t->theirs: told by the source before. */

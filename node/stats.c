@@ -146,6 +146,7 @@ void stats_execute(Node *n, DorisBuf *reply)
 	add(&r, "disk_full", atomic_load(&n->disk_full) ? 1 : 0);
 	add(&r, "recovering", atomic_load(&n->recovery.open));
 	add(&r, "recovered_bytes", atomic_load(&n->recovery.bytes));
+	add(&r, "move_rate_mb", atomic_load(&n->recovery.move_rate_mb));
 	add(&r, "lease_ms", control_lease_ms(n));
 	add(&r, "horizon_ms", atomic_load(&n->horizon_ms));
 	for (int b = 0; b < NODE_NS_BUCKETS; b++)

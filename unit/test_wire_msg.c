@@ -35,7 +35,7 @@ static void put_topology_get(DorisBuf *b)
 
 static void put_heartbeat(DorisBuf *b)
 {
-	Heartbeat m = {.term = 3, .epoch = 44, .node = 300};
+	Heartbeat m = {.term = 3, .epoch = 44, .node = 300, .move_rate_mb = 2000};
 
 	memset(m.hash, 0xab, sizeof(m.hash));
 	memset(m.cluster, 0xcd, sizeof(m.cluster));

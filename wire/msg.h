@@ -79,6 +79,7 @@ typedef struct Heartbeat
 	uint64_t incarnation;
 	uint64_t echo_ms;
 	uint32_t lease_ms;
+	uint32_t move_rate_mb; /* what the node may pull per second for copies that move to it; 0: no limit */
 } Heartbeat;
 
 #define DORIS_MAX_READY 4096 /* copies named in one report; the rest follow in the next ones */

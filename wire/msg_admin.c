@@ -32,6 +32,7 @@ void heartbeat_encode(DorisBuf *b, const Heartbeat *m)
 	buf_put_u64(b, m->incarnation);
 	buf_put_u64(b, m->echo_ms);
 	buf_put_varint(b, m->lease_ms);
+	buf_put_varint(b, m->move_rate_mb);
 }
 
 DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out, DorisError *err)
@@ -47,6 +48,7 @@ DorisStatus heartbeat_decode(DorisBytes body, Heartbeat *out, DorisError *err)
 	out->incarnation = cursor_u64(&c);
 	out->echo_ms = cursor_u64(&c);
 	out->lease_ms = msg_read_u32(&c);
+	out->move_rate_mb = msg_read_u32(&c);
 	return msg_end(&c, false, "heartbeat", err);
 }
 
