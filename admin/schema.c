@@ -456,8 +456,8 @@ DorisStatus schema_settings(Db *db, Settings *out, DorisError *err)
 		out->degraded_writes = field(r, 0, 0)[0] == 't';
 		out->auto_replace = field(r, 0, 1)[0] == 't';
 		out->permanent_after_s = strtoll(field(r, 0, 2), NULL, 10);
-	}
 		out->move_rate_mb = (uint32_t) strtoul(field(r, 0, 3), NULL, 10);
+	}
 	PQclear(r);
 	return DORIS_OK;
 }

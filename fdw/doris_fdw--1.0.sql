@@ -484,6 +484,12 @@ BEGIN
 			UPDATE doris.cluster SET auto_replace = value::boolean;
 		WHEN 'degraded_writes' THEN
 			UPDATE doris.cluster SET degraded_writes = value::boolean;
+		WHEN 'move_rate' THEN
+			IF value::int NOT BETWEEN 0 AND 100000 THEN
+				RAISE EXCEPTION 'move_rate must be 0 (no limit) to 100000 MB per second'
+					USING ERRCODE = 'invalid_parameter_value';
+			END IF;
+			UPDATE doris.cluster SET move_rate_mb = value::int;
 		ELSE
 			RAISE EXCEPTION 'there is no setting "%"', coalesce(name, 'NULL')
 				USING ERRCODE = 'undefined_object',
@@ -535,12 +541,6 @@ GRANT EXECUTE ON FUNCTION doris_drop_namespace(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_failover(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_recover(text, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_begin_replace(text, text, name) TO doris_admin;
-		WHEN 'move_rate' THEN
-			IF value::int NOT BETWEEN 0 AND 100000 THEN
-				RAISE EXCEPTION 'move_rate must be 0 (no limit) to 100000 MB per second'
-					USING ERRCODE = 'invalid_parameter_value';
-			END IF;
-			UPDATE doris.cluster SET move_rate_mb = value::int;
 GRANT EXECUTE ON FUNCTION doris_replace(text, text, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_set(text, text) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_verify(text, boolean, name) TO doris_admin;
