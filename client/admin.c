@@ -61,6 +61,7 @@ typedef struct Change
 	char what[DORIS_NAME_MAX + 32];	  /* namespace "x", node "y" */
 	const NamespaceChange *namespace; /* NULL: an operator's request, which may be repeated */
 	OperateReply *reply;			  /* answer to that */
+	bool only_asks; /* it changes nothing: there is no doubt about what became of it (I7) */
 } Change;
 
 /* Asks one admin. maybe: the change may have been made though no answer came. */
@@ -87,11 +88,11 @@ static DorisStatus change_ask(DorisClient *c, Peer *p, Change *change, bool *may
 			st = doris_error(err, DORIS_BAD_MESSAGE, "%s sent a malformed answer", peer_name(c, p));
 		else
 			st = client_take_topology(c, encoded, err);
-		*maybe = true;
+		*maybe = !change->only_asks;
 	}
 	else if ((st == DORIS_UNREACHABLE || st == DORIS_TIMEOUT || st == DORIS_CANCELLED) &&
 			 call.maybe_arrived)
-		*maybe = true;
+		*maybe = !change->only_asks;
 	call_free(c, &call);
 	return st;
 }
@@ -151,13 +152,14 @@ static DorisStatus change_run(DorisClient *c, Change *change, DorisError *err)
 		if (!any)
 		{
 			doris_error(err, DORIS_UNAVAILABLE,
-						"%s can be changed by an admin only, and hosts names none", change->what);
+						"an admin must be asked about %s, and hosts names none", change->what);
 			return doris_hint(err, "Add the admins' addresses to the hosts option.");
 		}
 		if (clock_mono_ms() + (uint64_t) pause >= c->until)
 		{
 			doris_error(err, maybe ? DORIS_UNKNOWN : DORIS_UNAVAILABLE,
-						"%s could not be changed in time: %.350s", change->what, last.message);
+						"%s could not be %s in time: %.350s", change->what,
+						change->only_asks ? "asked about" : "changed", last.message);
 			return doris_hint(err, "A leading admin with its database is needed for that.");
 		}
 		st = client_pause(c, pause, err);
@@ -186,7 +188,9 @@ DorisStatus doris_namespace_change(DorisClient *c, const NamespaceChange *namesp
 DorisStatus doris_operate(DorisClient *c, const Operate *operate, OperateReply *reply,
 						  DorisError *err)
 {
-	Change change = {.type = MSG_OPERATE, .reply = reply};
+	Change change = {.type = MSG_OPERATE,
+					 .reply = reply,
+					 .only_asks = operate->dry || operate->verb == OPERATE_PLANS};
 	DorisStatus st;
 
 	memset(reply, 0, sizeof(*reply));
@@ -196,6 +200,8 @@ DorisStatus doris_operate(DorisClient *c, const Operate *operate, OperateReply *
 		snprintf(change.what, sizeof(change.what), "node \"%s\"", operate->node);
 	else if (operate->plan != 0)
 		snprintf(change.what, sizeof(change.what), "plan %u", operate->plan);
+	else if (operate->verb == OPERATE_PLANS)
+		snprintf(change.what, sizeof(change.what), "the plans");
 	else
 		snprintf(change.what, sizeof(change.what), "the placement");
 	st = change_run(c, &change, err);

@@ -67,6 +67,13 @@ extern DORIS_MUST_CHECK DorisStatus doris_namespace_change(DorisClient *c,
 extern DORIS_MUST_CHECK DorisStatus doris_operate(DorisClient *c, const Operate *operate,
 												  OperateReply *reply, DorisError *err);
 
+/* ---- how far a plan is ---- */
+extern bool doris_plan_ended(const PlanInfo *plan); /* done or cancelled */
+/* Of 100; less until it is done. */
+extern uint32_t doris_plan_percent(const PlanInfo *plan);
+/* "42 %, 85 MB/s, 12 s left", or its state and the reason: "42 %, waiting: ...". now_ms: wall clock. */
+extern void doris_plan_progress(const PlanInfo *plan, uint64_t now_ms, char *out, size_t len);
+
 /*
  * Ends a staged write that was met at `node` after its deadline (rules meet, close). *ended: it was finished or dropped; else it is
  * undecided. UNAVAILABLE: somebody who has to be asked cannot be.
