@@ -138,8 +138,6 @@ CREATE TABLE doris.plans
 	by_id int,
 	-- the fewest vnodes that any plan to this end could move
 	minimum int NOT NULL DEFAULT 0,
-	-- an operator wants it to begin nothing new
-	paused boolean NOT NULL DEFAULT false,
 	vnodes_total int NOT NULL DEFAULT 0,
 	vnodes_done int NOT NULL DEFAULT 0,
 	bytes_total bigint NOT NULL DEFAULT 0,
@@ -432,41 +430,92 @@ AS 'MODULE_PATHNAME', 'doris_recover' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION doris_recover(text, boolean, name) IS
 	'lets a node in that an operator took out; accept_loss: though it lacks what nobody else has';
 
-CREATE FUNCTION doris_begin_replace(old text, new text, server name DEFAULT NULL) RETURNS int
-AS 'MODULE_PATHNAME', 'doris_begin_replace' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION doris_begin_replace(text, text, name) IS 'the part of doris_replace() that does not wait';
+/* ---- plans that move vnodes ---- */
+
+CREATE FUNCTION doris_plan_expand(group_id int, nodes text[], server name DEFAULT NULL,
+	OUT group_id int, OUT source text, OUT target text, OUT vnodes int, OUT rows bigint, OUT bytes bigint,
+	OUT minimum int, OUT disk_needed bigint, OUT disk_free bigint) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_plan_expand' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_plan_expand(int, text[], name) IS
+	'what doris_expand() would move, and how much disk that takes; changes nothing';
+
+CREATE FUNCTION doris_plan_shrink(nodes text[], server name DEFAULT NULL,
+	OUT group_id int, OUT source text, OUT target text, OUT vnodes int, OUT rows bigint, OUT bytes bigint,
+	OUT minimum int, OUT disk_needed bigint, OUT disk_free bigint) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_plan_shrink' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_plan_shrink(text[], name) IS 'what doris_shrink() would move; changes nothing';
+
+CREATE FUNCTION doris_plan_replace(old text, new text, server name DEFAULT NULL,
+	OUT group_id int, OUT source text, OUT target text, OUT vnodes int, OUT rows bigint, OUT bytes bigint,
+	OUT minimum int, OUT disk_needed bigint, OUT disk_free bigint) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_plan_replace' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_plan_replace(text, text, name) IS 'what doris_replace() would move; changes nothing';
+
+CREATE FUNCTION doris_plan_rebalance(group_id int, server name DEFAULT NULL,
+	OUT group_id int, OUT source text, OUT target text, OUT vnodes int, OUT rows bigint, OUT bytes bigint,
+	OUT minimum int, OUT disk_needed bigint, OUT disk_free bigint) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_plan_rebalance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_plan_rebalance(int, name) IS 'what doris_rebalance() would move; changes nothing';
+
+CREATE FUNCTION doris_expand(group_id int, nodes text[], wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
+AS 'MODULE_PATHNAME', 'doris_expand' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_expand(int, text[], boolean, name) IS
+	'has nodes join a group and take their share of its vnodes; returns the plan''s number';
+
+CREATE FUNCTION doris_shrink(nodes text[], wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
+AS 'MODULE_PATHNAME', 'doris_shrink' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_shrink(text[], boolean, name) IS
+	'has nodes give their vnodes to the others of their group; returns the plan''s number';
 
 CREATE FUNCTION doris_replace(old text, new text, wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	plan int;
-	plan_state text;
-	reason text;
-BEGIN
-	IF wait AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-		RAISE EXCEPTION 'doris_replace() can wait only in a transaction with isolation level READ COMMITTED'
-			USING ERRCODE = 'active_sql_transaction', HINT = 'Say wait => false, and look at doris_plans.';
-	END IF;
-	plan := @extschema@.doris_begin_replace(old, new, server);
-	WHILE wait LOOP
-		SELECT p.state, p.error INTO plan_state, reason FROM doris.plans p WHERE p.plan_id = plan;
-		IF NOT FOUND THEN
-			RAISE NOTICE 'plan % goes on; this database does not show it', plan
-				USING HINT = 'See doris_plans in the database that the admins use.';
-			EXIT;
-		END IF;
-		EXIT WHEN plan_state = 'done';
-		IF plan_state = 'cancelled' THEN
-			RAISE EXCEPTION 'plan % was cancelled: %', plan, coalesce(reason, 'by an operator')
-				USING ERRCODE = 'object_not_in_prerequisite_state';
-		END IF;
-		PERFORM pg_sleep(0.1);
-	END LOOP;
-	RETURN plan;
-END
-$$;
+AS 'MODULE_PATHNAME', 'doris_replace' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION doris_replace(text, text, boolean, name) IS
 	'has a spare take the place of a node for good; returns the plan''s number';
+
+CREATE FUNCTION doris_rebalance(group_id int, wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
+AS 'MODULE_PATHNAME', 'doris_rebalance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_rebalance(int, boolean, name) IS
+	'gives each node of a group its share of the vnodes, by their weights; returns the plan''s number';
+
+CREATE FUNCTION doris_pause(plan_id int, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_pause' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_pause(int, name) IS 'has a plan begin nothing new until doris_resume()';
+
+CREATE FUNCTION doris_resume(plan_id int, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_resume' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_resume(int, name) IS 'has a paused plan go on';
+
+CREATE FUNCTION doris_cancel(plan_id int, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_cancel' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_cancel(int, name) IS
+	'ends a plan: what has moved stays where it is, what is under way is dropped';
+
+CREATE FUNCTION doris_wait(plan_id int, timeout interval DEFAULT NULL, server name DEFAULT NULL) RETURNS boolean
+AS 'MODULE_PATHNAME', 'doris_wait' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_wait(int, interval, name) IS
+	'waits for a plan: true when it is done, false when the timeout has passed';
+
+CREATE FUNCTION doris_set_weight(node text, weight int) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF doris_set_weight.node IS NULL THEN
+		RAISE EXCEPTION 'the name of a node must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	IF doris_set_weight.weight IS NULL OR doris_set_weight.weight NOT BETWEEN 1 AND 10000 THEN
+		RAISE EXCEPTION 'a weight must be between 1 and 10000, not %', coalesce(doris_set_weight.weight::text, 'NULL')
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'A node''s share of its group''s vnodes is its part of all weights; 100 is usual. doris_shrink() empties a node.';
+	END IF;
+	UPDATE doris.nodes n SET weight = doris_set_weight.weight WHERE n.name = doris_set_weight.node AND n.condition <> 'dead';
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no node "%"', doris_set_weight.node
+			USING ERRCODE = 'undefined_object', HINT = 'See the view doris_nodes.';
+	END IF;
+	PERFORM pg_notify('doris', 'weight ' || doris_set_weight.node);
+END
+$$;
+COMMENT ON FUNCTION doris_set_weight(text, int) IS
+	'sets a node''s weight: its share of the vnodes at the next plan, or doris_rebalance()';
 
 CREATE FUNCTION doris_set(name text, value text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -529,8 +578,19 @@ REVOKE ALL ON FUNCTION doris_create_namespace(text, text[], text[], text[], name
 REVOKE ALL ON FUNCTION doris_drop_namespace(text, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_failover(text, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_recover(text, boolean, name) FROM PUBLIC;
-REVOKE ALL ON FUNCTION doris_begin_replace(text, text, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_plan_expand(int, text[], name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_plan_shrink(text[], name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_plan_replace(text, text, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_plan_rebalance(int, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_expand(int, text[], boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_shrink(text[], boolean, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_replace(text, text, boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_rebalance(int, boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_pause(int, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_resume(int, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_cancel(int, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_wait(int, interval, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_set_weight(text, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_set(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_verify(text, boolean, name) FROM PUBLIC;
 
@@ -540,8 +600,19 @@ GRANT EXECUTE ON FUNCTION doris_create_namespace(text, text[], text[], text[], n
 GRANT EXECUTE ON FUNCTION doris_drop_namespace(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_failover(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_recover(text, boolean, name) TO doris_admin;
-GRANT EXECUTE ON FUNCTION doris_begin_replace(text, text, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_plan_expand(int, text[], name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_plan_shrink(text[], name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_plan_replace(text, text, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_plan_rebalance(int, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_expand(int, text[], boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_shrink(text[], boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_replace(text, text, boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_rebalance(int, boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_pause(int, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_resume(int, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_cancel(int, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_wait(int, interval, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_set_weight(text, int) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_set(text, text) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_verify(text, boolean, name) TO doris_admin;
 

@@ -2,7 +2,7 @@
  * doris_fdw.h: what the files of the extension share.
  *
  * error.c and connection.c bring libdoris into a backend; codec.c turns datums into bytes and back; table.c joins a
- * foreign table with its namespace; namespace.c is the data definition; buffer.c holds a transaction's writes, xact.c
+ * foreign table with its namespace; namespace.c is the data definition, functions.c and operate.c are SQL functions; buffer.c holds a transaction's writes, xact.c
  * commits them; plan.c, shippable.c, scan.c, modify.c and explain.c are the executor's side.
  */
 #ifndef DORIS_FDW_H
@@ -17,6 +17,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
 #include "nodes/parsenodes.h"
+#include "utils/array.h"
 #include "utils/rel.h"
 
 #include "compat.h"
@@ -204,6 +205,16 @@ extern void namespace_describe(NsColumn *col, const char *name, Oid type, int32 
 /* Makes the column part of the key: checks that its type can be, fills key_position, key_width, in_value. */
 extern void namespace_describe_key(NsColumn *col, Oid type, int32 typmod, Oid collation,
 								   int position);
+
+/* ---- argument.c: arguments of SQL functions; errors name them as `what` ---- */
+/* Error 22004 when it is NULL. */
+extern char *argument_text(FunctionCallInfo fcinfo, int arg, const char *what);
+/* Elements of a text[] argument, none of them NULL. */
+extern List *argument_text_list(ArrayType *array, const char *what);
+/* The number of a group or plan: not NULL, at least 1. */
+extern uint32 argument_id(FunctionCallInfo fcinfo, int arg, const char *what);
+/* A server of this wrapper; NULL: the default one. */
+extern Oid argument_server(FunctionCallInfo fcinfo, int arg);
 
 /* ---- import.c ---- */
 extern List *doris_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid);

@@ -1,5 +1,5 @@
 /*
- * functions.c: doris_create_namespace, doris_drop_namespace, doris_route, doris_verify, and what operators ask about nodes.
+ * functions.c: doris_create_namespace, doris_drop_namespace, doris_route, doris_verify.
  */
 #include "doris_fdw.h"
 
@@ -13,46 +13,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
-
-/* Elements of a text[] argument, none of them NULL. */
-static List *text_list(ArrayType *array, const char *what)
-{
-	Datum *elements;
-	bool *nulls;
-	int n;
-	List *result = NIL;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
-	for (int i = 0; i < n; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					errmsg("%s must not contain NULL", what));
-		result = lappend(result, TextDatumGetCString(elements[i]));
-	}
-	return result;
-}
-
-static char *required_text(FunctionCallInfo fcinfo, int arg, const char *what)
-{
-	if (PG_ARGISNULL(arg))
-		ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				errmsg("%s must not be NULL", what));
-	return text_to_cstring(PG_GETARG_TEXT_PP(arg));
-}
-
-static Oid server_argument(FunctionCallInfo fcinfo, int arg)
-{
-	Oid serverid;
-
-	if (PG_ARGISNULL(arg))
-		return connection_default_server();
-	serverid = GetForeignServerByName(NameStr(*PG_GETARG_NAME(arg)), false)->serverid;
-	if (!namespace_is_ours(serverid))
-		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("server \"%s\" is not one of doris_fdw", NameStr(*PG_GETARG_NAME(arg))));
-	return serverid;
-}
 
 /* An error's position is one in our text, not in the user's. */
 static void parse_error(void *arg)
@@ -148,14 +108,14 @@ Datum doris_create_namespace(PG_FUNCTION_ARGS)
 	List *distribute_by = NIL;
 	ListCell *lc;
 
-	set_name(&def, required_text(fcinfo, 0, "the name of a namespace"));
+	set_name(&def, argument_text(fcinfo, 0, "the name of a namespace"));
 	if (PG_ARGISNULL(1))
 		ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("the key must not be NULL"));
-	key = text_list(PG_GETARG_ARRAYTYPE_P(1), "the key");
+	key = argument_text_list(PG_GETARG_ARRAYTYPE_P(1), "the key");
 	if (!PG_ARGISNULL(2))
-		columns = text_list(PG_GETARG_ARRAYTYPE_P(2), "the list of columns");
+		columns = argument_text_list(PG_GETARG_ARRAYTYPE_P(2), "the list of columns");
 	if (!PG_ARGISNULL(3))
-		distribute_by = text_list(PG_GETARG_ARRAYTYPE_P(3), "distribute_by");
+		distribute_by = argument_text_list(PG_GETARG_ARRAYTYPE_P(3), "distribute_by");
 	if (key == NIL || list_length(key) > DORIS_MAX_KEY_COLUMNS)
 		ereport(
 			ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -187,7 +147,7 @@ Datum doris_create_namespace(PG_FUNCTION_ARGS)
 	}
 	if (list_length(distribute_by) < def.key_columns)
 		def.route_columns = (uint8) list_length(distribute_by);
-	change_namespace(server_argument(fcinfo, 4), NAMESPACE_CREATE, &def);
+	change_namespace(argument_server(fcinfo, 4), NAMESPACE_CREATE, &def);
 	PG_RETURN_VOID();
 }
 
@@ -198,75 +158,9 @@ Datum doris_drop_namespace(PG_FUNCTION_ARGS)
 {
 	NsDef def = {0};
 
-	set_name(&def, required_text(fcinfo, 0, "the name of a namespace"));
-	change_namespace(server_argument(fcinfo, 1), NAMESPACE_DROP, &def);
+	set_name(&def, argument_text(fcinfo, 0, "the name of a namespace"));
+	change_namespace(argument_server(fcinfo, 1), NAMESPACE_DROP, &def);
 	PG_RETURN_VOID();
-}
-
-static void set_node(char out[DORIS_NAME_MAX], const char *name)
-{
-	if (name[0] == '\0' || strlcpy(out, name, DORIS_NAME_MAX) >= DORIS_NAME_MAX)
-		ereport(ERROR, errcode(ERRCODE_INVALID_NAME),
-				errmsg("invalid name of a node: \"%s\"", name),
-				errhint("See the view doris_nodes."));
-}
-
-/* The number of the plan that goes on; 0: none. */
-static uint32_t operate(Oid serverid, const Operate *op)
-{
-	DorisClient *client = connection_get(serverid, GetUserId());
-	DorisError err = {0};
-	OperateReply reply;
-
-	if (doris_operate(client, op, &reply, &err) == DORIS_OK)
-	{
-		uint32_t plan = reply.plan;
-
-		operate_reply_free(&reply);
-		return plan;
-	}
-	/* Nothing that trying the transaction again would help with, as it does with rows. */
-	if (err.code == DORIS_CONFLICT)
-		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("%s", err.message),
-				err.hint[0] ? errhint("%s", err.hint) : 0);
-	doris_ereport(&err, NULL, (DorisBytes){0});
-}
-
-PG_FUNCTION_INFO_V1(doris_failover);
-
-/* doris_failover(node text, server name) */
-Datum doris_failover(PG_FUNCTION_ARGS)
-{
-	Operate op = {.verb = OPERATE_FAILOVER};
-
-	set_node(op.node, required_text(fcinfo, 0, "the name of a node"));
-	(void) operate(server_argument(fcinfo, 1), &op);
-	PG_RETURN_VOID();
-}
-
-PG_FUNCTION_INFO_V1(doris_recover);
-
-/* doris_recover(node text, accept_loss boolean, server name) */
-Datum doris_recover(PG_FUNCTION_ARGS)
-{
-	Operate op = {.verb = OPERATE_RECOVER};
-
-	set_node(op.node, required_text(fcinfo, 0, "the name of a node"));
-	op.accept_loss = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-	(void) operate(server_argument(fcinfo, 2), &op);
-	PG_RETURN_VOID();
-}
-
-PG_FUNCTION_INFO_V1(doris_begin_replace);
-
-/* doris_begin_replace(old text, new text, server name): the number of the plan; doris_replace() waits for it */
-Datum doris_begin_replace(PG_FUNCTION_ARGS)
-{
-	Operate op = {.verb = OPERATE_REPLACE};
-
-	set_node(op.node, required_text(fcinfo, 0, "the name of the node to be replaced"));
-	set_node(op.by, required_text(fcinfo, 1, "the name of the node that takes its place"));
-	PG_RETURN_INT32((int32) operate(server_argument(fcinfo, 2), &op));
 }
 
 /* Encodes the routing columns, given as text, by the types that the namespace says. */
@@ -307,7 +201,7 @@ PG_FUNCTION_INFO_V1(doris_route);
 Datum doris_route(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	char *name = required_text(fcinfo, 0, "the name of a namespace");
+	char *name = argument_text(fcinfo, 0, "the name of a namespace");
 	DorisClient *client;
 	DorisError err = {0};
 	DorisStatus status;
@@ -329,7 +223,7 @@ Datum doris_route(PG_FUNCTION_ARGS)
 	initStringInfo(&key);
 	PG_TRY();
 	{
-		put_route_key(&ns, text_list(PG_GETARG_ARRAYTYPE_P(1), "the key"), &key);
+		put_route_key(&ns, argument_text_list(PG_GETARG_ARRAYTYPE_P(1), "the key"), &key);
 	}
 	PG_FINALLY();
 	{
@@ -412,7 +306,7 @@ Datum doris_verify_copies(PG_FUNCTION_ARGS)
 	if (repair)
 		PreventCommandIfReadOnly("doris_verify() with repair");
 	InitMaterializedSRF(fcinfo, 0);
-	client = connection_get(server_argument(fcinfo, 2), GetUserId());
+	client = connection_get(argument_server(fcinfo, 2), GetUserId());
 	if (!PG_ARGISNULL(0))
 		ns = namespace_id(client, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	topology = doris_topology(client);
