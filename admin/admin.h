@@ -296,6 +296,7 @@ typedef struct NodeRow /* a row of doris.nodes */
 	bool accept_loss;  /* its next start is let in, whatever it lacks */
 	int64_t down_s;	   /* since so many seconds; -1: is not down */
 	int64_t recover_s; /* recovering since; -1: is not */
+	uint32_t weight;   /* of its share of its group's vnodes */
 } NodeRow;
 
 typedef struct ClusterRow

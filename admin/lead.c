@@ -7,7 +7,7 @@
  * with heartbeats, and publishes nothing until it has the lock and a new term.
  */
 #include "fault.h"
-#include "lead.h"
+#include "plans.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -182,8 +182,9 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 	l->leading = true;
 	l->greeted_at = 0;
 	l->next_seen = l->next_trim = l->next_first = l->next_events = 0;
-	l->next_confirm = l->next_ready = l->next_chores = 0;
+	l->next_confirm = l->next_ready = l->next_chores = l->next_plans = 0;
 	l->nlost = 0;
+	plans_forget(l); /* another leader may have gone on with them */
 	admin_event(a, "leader", NULL, "admin \"%s\" leads, term %llu, epoch %llu", a->options.name,
 				(unsigned long long) l->term,
 				(unsigned long long) (stored != NULL ? stored->epoch : 0));
@@ -360,6 +361,8 @@ static void lead(Lead *l, uint64_t now)
 			reports_ready(l, now);
 		if (l->leading && l->stored != NULL && now >= l->next_chores)
 			chores_run(l, now);
+		if (l->leading && l->stored != NULL)
+			plans_run(l, now);
 	}
 	if (l->leading)
 		reports_store(l, now);
@@ -421,6 +424,7 @@ void *lead_thread(void *arg)
 	}
 	db_close(&l.db); /* frees the lock: a standby takes over at once */
 	topology_unref(l.stored);
+	plans_forget(&l);
 	reports_free(&l);
 	return NULL;
 }

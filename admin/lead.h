@@ -17,6 +17,7 @@
 #define LEAD_REFUSED_KEPT 32
 #define LEAD_READY_MS 200 /* between topologies that make copies complete */
 #define LEAD_CHORES_MS 1000
+#define LEAD_PLANS_MS 200 /* between steps of plans */
 #define LEAD_FLAPS 3	  /* failures in two minutes before a node waits to be let back in... */
 #define LEAD_FLAP_MS 1000 /* ...so long, and twice as long with each one more... */
 #define LEAD_FLAP_MAX_MS 10000 /* ...at most this */
@@ -66,6 +67,11 @@ typedef struct Lead
 	uint64_t next_confirm;
 	uint64_t next_ready;
 	uint64_t next_chores;
+	uint64_t next_plans;
+	struct MovePlan *plans; /* that move vnodes and are not over (plans.h) */
+	int nplans;
+	bool plans_known;	  /* they were read from the journal */
+	uint64_t still_epoch; /* up to this epoch nothing moves */
 	Seen *seen;
 	int nseen;
 	int seen_cap;

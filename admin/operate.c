@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "fault.h"
-#include "lead.h"
+#include "plans.h"
 #include "version.h"
 
 void operate_answer(Lead *l, Job *job, uint32_t plan)
@@ -223,6 +223,17 @@ static DorisStatus replace(Lead *l, Job *job, DorisError *err)
 	return status;
 }
 
+/*
+ * A node that is down is replaced in one epoch, its copies are filled afterwards; one that is up goes on until the last
+ * of its vnodes has moved.
+ */
+static bool is_down(const Lead *l, const char *name)
+{
+	const TopoNode *node = topology_node_by_name(l->stored, name);
+
+	return node != NULL && node->condition == NODE_DOWN;
+}
+
 void operate_run(Lead *l, Job *job)
 {
 	DorisError err;
@@ -244,7 +255,20 @@ void operate_run(Lead *l, Job *job)
 			status = recover(l, job, &err);
 			break;
 		case OPERATE_REPLACE:
-			status = replace(l, job, &err);
+			status = is_down(l, job->operate.node) && !job->operate.dry
+						 ? replace(l, job, &err)
+						 : plan_request(l, job, &err);
+			break;
+		case OPERATE_EXPAND:
+		case OPERATE_SHRINK:
+		case OPERATE_REBALANCE:
+			status = plan_request(l, job, &err);
+			break;
+		case OPERATE_PAUSE:
+		case OPERATE_RESUME:
+		case OPERATE_CANCEL:
+		case OPERATE_PLANS:
+			status = plan_control(l, job, &err);
 			break;
 		default:
 			status = doris_error(&err, DORIS_BAD_ARGUMENT, "unknown operation %d",

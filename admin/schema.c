@@ -51,7 +51,7 @@ DorisStatus schema_cluster(Db *db, ClusterRow *out, bool *found, DorisError *err
 #define NODE_COLUMNS                                                                            \
 	"node_id, name, address, role, group_id, condition, home, incarnation, mark, epoch, held, " \
 	"accept_loss, coalesce(extract(epoch FROM clock_timestamp() - down_since)::int8, -1), "     \
-	"coalesce(extract(epoch FROM clock_timestamp() - recovering_since)::int8, -1)"
+	"coalesce(extract(epoch FROM clock_timestamp() - recovering_since)::int8, -1), weight"
 
 static void read_node(const PGresult *r, int i, NodeRow *out)
 {
@@ -78,6 +78,7 @@ static void read_node(const PGresult *r, int i, NodeRow *out)
 	out->accept_loss = field(r, i, 11)[0] == 't';
 	out->down_s = strtoll(field(r, i, 12), NULL, 10);
 	out->recover_s = strtoll(field(r, i, 13), NULL, 10);
+	out->weight = (uint32_t) strtoul(field(r, i, 14), NULL, 10);
 }
 
 DorisStatus schema_nodes(Db *db, NodeRow **out, int *n, DorisError *err)

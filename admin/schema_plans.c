@@ -1,5 +1,5 @@
 /*
- * schema_plans.c: doris.plans: what is to be carried out, and how far it is.
+ * schema_plans.c: doris.plans: replacements of nodes that are down; those are the plans with a by_id.
  *
  * A plan is journalled before anything of it is done (I5). All its steps can be told from the topology, so that the row holds
  * only whom it is about.
@@ -15,7 +15,7 @@ DorisStatus schema_plans(Db *db, PlanRow **out, int *n, DorisError *err)
 	PGresult *r;
 	DorisStatus status = db_query(db,
 								  "SELECT plan_id, node_id, by_id FROM doris.plans "
-								  "WHERE kind = 'replace' AND state = 'running' ORDER BY plan_id",
+								  "WHERE by_id IS NOT NULL AND state = 'running' ORDER BY plan_id",
 								  NULL, false, &r, err);
 
 	*out = NULL;

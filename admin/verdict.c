@@ -117,6 +117,25 @@ static void count(const Topology *t, uint32_t node, const Silent *silent, Verdic
 		}
 }
 
+/* What was on its way there, or only just left there, ends: nobody waits for a node that is down. */
+static void leave_moves(Topology *t, uint32_t node, uint64_t epoch)
+{
+	size_t all = (size_t) t->groups * t->vnodes;
+
+	for (size_t i = 0; i < all; i++)
+	{
+		TopoCopy *copy = &t->copies[i];
+
+		if (copy->incoming != node && copy->retiring != node)
+			continue;
+		if (copy->incoming == node)
+			copy->incoming = 0;
+		if (copy->retiring == node)
+			copy->retiring = 0;
+		copy->changed = epoch;
+	}
+}
+
 void verdict_down(Topology *t, uint32_t node, uint64_t epoch, const Silent *silent,
 				  VerdictCount *out)
 {
@@ -127,21 +146,11 @@ void verdict_down(Topology *t, uint32_t node, uint64_t epoch, const Silent *sile
 	if (n == NULL)
 		return;
 	n->condition = NODE_DOWN;
+	leave_moves(t, node, epoch);
 	for (size_t i = 0; i < all; i++)
 	{
 		TopoCopy *copy = &t->copies[i];
 
-		/* What was on its way there, or only just left there, ends: nobody waits for a node that is down. */
-		if (copy->incoming == node)
-		{
-			copy->incoming = 0;
-			copy->changed = epoch;
-		}
-		if (copy->retiring == node)
-		{
-			copy->retiring = 0;
-			copy->changed = epoch;
-		}
 		/* Its writes go to hints from now on. */
 		if (copy->owner == node && !copy->complete)
 			copy->changed = epoch;
@@ -178,6 +187,13 @@ static bool doubt_copies(Topology *t, uint32_t node, uint64_t epoch, VerdictCoun
 		{
 			TopoCopy *copy = topology_copy(t, g, v);
 
+			/* What it has of a move may be of an earlier stay (rule *leftovers*): the move begins anew. */
+			if (copy->incoming == node)
+			{
+				copy->incoming = 0;
+				copy->changed = epoch;
+				changed = true;
+			}
 			if (copy->owner != node)
 				continue;
 			if (copy->complete && !complete_anywhere(t, g, v))
@@ -202,7 +218,8 @@ static void void_copies(Topology *t, uint32_t node, uint64_t epoch, bool all)
 	size_t n = (size_t) t->groups * t->vnodes;
 
 	for (size_t i = 0; i < n; i++)
-		if (t->copies[i].owner == node && (all || !t->copies[i].complete))
+		if (t->copies[i].incoming == node ||
+			(t->copies[i].owner == node && (all || !t->copies[i].complete)))
 			t->copies[i].changed = epoch;
 }
 
@@ -227,6 +244,7 @@ StartResult verdict_start(Topology *t, uint32_t node, const StartFacts *facts, u
 		if (n->condition == NODE_UP)
 		{
 			n->condition = NODE_DOWN;
+			leave_moves(t, node, epoch);
 			void_copies(t, node, epoch, false);
 			*changed = true;
 		}
@@ -261,7 +279,14 @@ uint32_t verdict_ready(Topology *t, const Topology *now, uint32_t node, uint64_t
 		{
 			TopoCopy *copy = topology_copy(t, g, v);
 
-			if (copy->owner != node || copy->complete)
+			if (copy->incoming == node)
+			{
+				/* Rule *retire*: the old owner still takes writes, until it knows that it is none. */
+				copy->retiring = is_up(t, copy->owner) ? copy->owner : 0;
+				copy->owner = node;
+				copy->incoming = 0;
+			}
+			else if (copy->owner != node || copy->complete)
 				continue;
 			set_complete(copy, true, epoch);
 			done++;
@@ -298,12 +323,10 @@ static bool can_take_over(const Topology *t, const TopoNode *n)
 		   verdict_owned(t, n->id) == 0;
 }
 
-DorisStatus verdict_may_replace(const Topology *t, const char *node, const char *by,
-								DorisError *err)
+DorisStatus verdict_may_follow(const Topology *t, const char *node, const char *by, DorisError *err)
 {
 	const TopoNode *old = topology_node_by_name(t, node);
 	const TopoNode *new = topology_node_by_name(t, by);
-	uint32_t vnode;
 
 	if (old == NULL)
 		return doris_error(err, DORIS_NOT_FOUND, "there is no node \"%s\" in the cluster", node);
@@ -324,6 +347,18 @@ DorisStatus verdict_may_replace(const Topology *t, const char *node, const char 
 	}
 	if (!can_take_over(t, new))
 		return doris_error(err, DORIS_CONFLICT, "node \"%s\" is not up", by);
+	return DORIS_OK;
+}
+
+DorisStatus verdict_may_replace(const Topology *t, const char *node, const char *by,
+								DorisError *err)
+{
+	const TopoNode *old = topology_node_by_name(t, node);
+	DorisStatus status = verdict_may_follow(t, node, by, err);
+	uint32_t vnode;
+
+	if (status != DORIS_OK || old == NULL)
+		return status;
 	/* Rule *last copy*. */
 	if (!place_may_fail(t, old->id, &vnode))
 	{

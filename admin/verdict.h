@@ -73,7 +73,10 @@ extern uint32_t verdict_ready(Topology *t, const Topology *now, uint32_t node, u
  * Returns how many.
  */
 extern uint32_t verdict_declare(Topology *t, uint32_t node, uint64_t epoch);
-/* May `by` take over the copies of the node? NOT_FOUND, CONFLICT or DENIED, saying why not. */
+/* Can `by` take the place of the node? NOT_FOUND or CONFLICT, saying why not. */
+extern DORIS_MUST_CHECK DorisStatus verdict_may_follow(const Topology *t, const char *node,
+													   const char *by, DorisError *err);
+/* May it at once, though the node's copies are then incomplete (rule *last copy*)? */
 extern DORIS_MUST_CHECK DorisStatus verdict_may_replace(const Topology *t, const char *node,
 														const char *by, DorisError *err);
 /* `by` owns what the node, which is down, owned; incomplete. Returns how many copies. */
