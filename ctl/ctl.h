@@ -1,5 +1,6 @@
 /*
- * ctl.h: what the files of dorisctl share. Exit codes: 0 done, 1 failed, 2 misused, 3 not found.
+ * ctl.h: what the files of dorisctl share. Exit codes: 0 done, 1 failed, 2 misused, 3 not found; 130
+ * interrupted while a plan is watched.
  */
 #ifndef DORIS_CTL_H
 #define DORIS_CTL_H
@@ -27,6 +28,8 @@ typedef struct Ctl
 	int clients; /* bench */
 	int seconds;
 	const char *mix; /* bench: read, write, mixed */
+	bool dry_run;	 /* plan: only show what would move */
+	bool no_wait;	 /* plan: do not watch it */
 	int nargs;		 /* behind the verb */
 	char **args;
 	DorisClient *client; /* connected, but for verbs that do that themselves */
@@ -45,7 +48,7 @@ extern bool text_value(const Ctl *ctl, const NsDef *ns, char **words, int n, Dor
 					   int *used);
 extern void text_show_row(const Ctl *ctl, const NsDef *ns, const DorisRow *row);
 
-/* rows.c, cluster.c, bench.c: the verbs. Each returns an exit code. */
+/* rows.c, cluster.c, plan.c, bench.c: the verbs. Each returns an exit code. */
 extern int verb_get(Ctl *ctl);
 extern int verb_put(Ctl *ctl);
 extern int verb_del(Ctl *ctl);
@@ -56,6 +59,7 @@ extern int verb_status(Ctl *ctl);
 extern int verb_nodes(Ctl *ctl);
 extern int verb_stats(Ctl *ctl);
 extern int verb_digest(Ctl *ctl);
+extern int verb_plan(Ctl *ctl);
 extern int verb_bench(Ctl *ctl);
 
 #endif

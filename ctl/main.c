@@ -40,6 +40,13 @@ static const Verb verbs[] = {
 	{"digest", verb_digest, 0, 1, true, "[NAMESPACE] [--repair]",
 	 "Compares the copies of all groups, vnode by vnode and row by row, while writes go on; with "
 	 "--repair brings them together. Exit code 1 unless all are equal, or repaired."},
+	{"plan", verb_plan, 0, 1 + DORIS_MAX_NODES, false,
+	 "[list | show ID | expand GROUP NODE... | shrink NODE... | rebalance GROUP | replace OLD NEW "
+	 "|\n"
+	 "       pause ID | resume ID | cancel ID | wait ID] [--dry-run] [--no-wait]",
+	 "Shows or starts plans that move vnodes between nodes. One that is started, or `wait`, is "
+	 "watched until it ends (exit code 1: it was cancelled); --no-wait only starts it, --dry-run "
+	 "only shows what would move."},
 	{"bench", verb_bench, 0, 0, false, "[--clients N] [--seconds S] [--mix read|write|mixed]",
 	 "Measures operations on single rows of namespace dorisctl_bench, which it makes and drops."},
 };
@@ -125,6 +132,8 @@ static int run(int argc, char **argv, char **words)
 											{"seconds", required_argument, NULL, 's'},
 											{"mix", required_argument, NULL, 'm'},
 											{"repair", no_argument, NULL, 'r'},
+											{"dry-run", no_argument, NULL, 'n'},
+											{"no-wait", no_argument, NULL, 'w'},
 											{"help", no_argument, NULL, 'H'},
 											{"version", no_argument, NULL, 'V'},
 											{NULL, 0, NULL, 0}};
@@ -171,6 +180,12 @@ static int run(int argc, char **argv, char **words)
 				break;
 			case 'r':
 				ctl.repair = true;
+				break;
+			case 'n':
+				ctl.dry_run = true;
+				break;
+			case 'w':
+				ctl.no_wait = true;
 				break;
 			case 'l':
 				if (!parse_number("limit", optarg, 0, 1000000000, &ctl.limit))
