@@ -26,8 +26,8 @@ sub built
 	return !grep { !-x "$bin/$_" } qw(doris_node doris_admin dorisctl);
 }
 
-# What a step's process is: recover (a data node that is back), replay (a log node), verdict, plan (the leading admin),
-# purge (it, too), client (dorisctl). undef: nobody knows how to get there.
+# What a step's process is: recover (a data node that is back), replay (a log node), verdict, plan (the leading admin, when a
+# node that is down is replaced), move (when vnodes move), purge (it, too), client (dorisctl). undef: nobody knows how to get there.
 sub class_of
 {
 	my $name = shift;
@@ -35,6 +35,7 @@ sub class_of
 	return 'replay' if $name =~ /^node_replay_/;
 	return 'purge' if $name =~ /^client-purge-/;
 	return 'client' if $name =~ /^client-/;
+	return 'move' if $name =~ /^admin-moves-/;
 	return 'plan' if $name =~ /^admin-(plan-|hand|bur)/;
 	return 'verdict' if $name =~ /^admin-/;
 	return undef;
@@ -68,11 +69,12 @@ sub deck
 	return (@deck, @{ $purge // [] });
 }
 
-# new(chaos => Chaos, data => \@names, logs => \@names, only => 'name,name', plans => 0|1): data changes when a node is replaced
+# new(chaos => Chaos, data => \@names, logs => \@names, only => 'name,name', plans => 0|1, stops => 0|1): data changes when
+# a node is replaced; stops: half of the processes stand still at the step, wake up later and go on
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { %o, cluster => $o{chaos}{cluster}, hits => {}, tries => {}, healed => {}, who => {}, round => 1, cases => 0 }, $class;
+	my $self = bless { %o, cluster => $o{chaos}{cluster}, hits => {}, tries => {}, well => {}, who => {}, cases => 0 }, $class;
 	my @names = names();
 
 	my %only = map { $_ => 1 } split /,/, $o{only} // '';
@@ -81,7 +83,7 @@ sub new
 		die "chaos: no step is named \"$name\"; there are: @names\n" if !grep { $_ eq $name } @names;
 	}
 	@names = grep { $only{$_} } @names if %only;
-	@names = grep { (class_of($_) // '') ne 'plan' } @names if !$o{plans};
+	@names = grep { (class_of($_) // '') !~ /^(plan|move)$/ } @names if !$o{plans};
 	$self->{names} = \@names;
 	$self->{deck} = [$self->deck];
 	$self->{cluster}->ctl(qw(create steps k v));
@@ -171,10 +173,22 @@ sub mend
 	$self->{cluster}->start($name);
 }
 
+sub await_failed
+{
+	my ($self, $n) = @_;
+	my $until = time + 15;
+	while ($self->{cluster}->sql("SELECT state FROM doris_nodes WHERE name = '$n'") ne 'failed')
+	{
+		die "chaos: $n is not judged failed\n" if time > $until;
+		$self->{chaos}->wait(0.1);
+	}
+}
+
 sub hit
 {
 	my ($self, $step, $name) = @_;
 	$self->{hits}{$step}++;
+	$self->{hit_at} = time;
 	$self->{who}{$step}{ $name =~ s/\d+$//r =~ s/^g\d+n?$/node/r =~ s/^spare$/node/r }++;
 	$self->{chaos}->say("  reached: $name at $step");
 	return $name;
@@ -281,7 +295,50 @@ sub do_purge
 	$self->mend($admin);
 }
 
-# A spare takes a node's place, dead or alive, while the leader dies.
+sub add_spare
+{
+	my $self = shift;
+	my ($rc, $spare) = $self->{cluster}->local('add-node');
+	chomp $spare;
+	die "chaos: no spare: $spare\n" if $rc != 0;
+	return $spare;
+}
+
+# Asks for a plan, again if need be, as an operator would who got no answer. The step may be reached meanwhile: who came there.
+sub ask_plan
+{
+	my ($self, $step, $admin, $sql) = @_;
+	my $cluster = $self->{cluster};
+	my $last = $self->{last_plan} // 0;
+	my $from = time;
+	my $who;
+	while (time - $from < $DEADLINE)
+	{
+		$cluster->sqlstate($sql, 20);
+		$who //= $self->await($step, 0.05, $admin);
+		return ($who, 1) if $cluster->sql("SELECT count(*) FROM doris_plans WHERE state <> 'cancelled' AND plan_id > $last") > 0;
+	}
+	$self->{chaos}->violation("no plan after $DEADLINE s: $sql: $cluster->{last}");
+	return ($who, 0);
+}
+
+# Until the newest plan has ended; its state, and why.
+sub end_plan
+{
+	my $self = shift;
+	my $last = $self->{last_plan} // 0;
+	my $from = time;
+	my $state;
+	while (($state = $self->{cluster}->sql("SELECT state || ' ' || coalesce(error, '') FROM doris_plans WHERE plan_id > $last ORDER BY plan_id DESC LIMIT 1")) !~ /^(done|cancelled)/)
+	{
+		last if time - $from > 2 * $STUCK;
+		$self->{chaos}->wait(0.2);
+	}
+	$self->{last_plan} = $self->{cluster}->sql('SELECT coalesce(max(plan_id), 0) FROM doris_plans');
+	return $state;
+}
+
+# A spare takes the place of a node that is down: killed, or taken out by an operator.
 sub do_plan
 {
 	my ($self, $step, $how) = @_;
@@ -289,41 +346,65 @@ sub do_plan
 	my $cluster = $self->{cluster};
 	my ($old) = shuffle(@{ $self->{data} });
 	my $alive = rand() < 0.5;
-	my ($rc, $spare) = $cluster->local('add-node');
-
-	chomp $spare;
-	die "chaos: no spare: $spare\n" if $rc != 0;
+	my $spare = $self->add_spare;
 	my $admin = $self->lead_armed($step, $how);
-	$self->note("$how the leading $admin at $step, when $spare takes the place of $old, which is " . ($alive ? 'alive' : 'dead'));
-	if (!$alive)
+
+	$self->note("$how the leading $admin at $step, when $spare takes the place of $old, which is " . ($alive ? 'taken out' : 'dead'));
+	$alive ? $cluster->sql("SELECT doris_failover('$old')") : $cluster->kill($old);
+	$self->await_failed($old);
+	my ($who) = $self->ask_plan($step, $admin, "SELECT doris_replace('$old', '$spare', wait => false)");
+	$who //= $self->await($step, $DEADLINE, $admin);
+	$self->hit($step, $who) if $who;
+	$chaos->wait(rand(3)) if $how eq 'kill';
+	$self->mend($admin);
+	my $state = $self->end_plan;
+	$chaos->violation("the replacement of $old by $spare after $step: $state") if $state !~ /^done/;
+	$cluster->stop($old) if process_state($cluster->pid($old)) ne '';
+	@{ $self->{data} } = map { $_ eq $old ? $spare : $_ } @{ $self->{data} };
+}
+
+# A group gets a node more and gives it back, while the leader dies in one of the two; or one is cancelled.
+sub do_move
+{
+	my ($self, $step, $how) = @_;
+	my $chaos = $self->{chaos};
+	my $cluster = $self->{cluster};
+	my $group = 1 + int rand($chaos->{groups} // 2);
+	my $spare = $self->add_spare;
+	my $cancel = $step =~ /cancel/;
+	my $grow = "SELECT doris_expand($group, ARRAY['$spare'], wait => false)";
+	my $shrink = "SELECT doris_shrink(ARRAY['$spare'], wait => false)";
+	my $first = $cancel || rand() < 0.5;
+
+	if (!$first)
 	{
-		$cluster->kill($old);
-		$chaos->wait(rand(3));
+		$self->ask_plan($step, 'admin1', $grow);
+		my $state = $self->end_plan;
+		$chaos->violation("$spare, which is to grow group $group: $state") if $state !~ /^done/;
 	}
-	my $asked = time;
-	my $state = '';
-	my $who;
-	while ($state eq '')
+	my $admin = $self->lead_armed($step, $how);
+	$self->note("$how the leading $admin at $step, when group $group " . ($first ? 'grows by' : 'gives back') . " $spare" . ($cancel ? ', which is cancelled' : ''));
+	my ($who, $planned) = $self->ask_plan($step, $admin, $first ? $grow : $shrink);
+	if ($cancel && $planned)
 	{
-		die "chaos: no plan after $DEADLINE s: $cluster->{last}\n" if time - $asked > $DEADLINE;
-		$cluster->sqlstate("SELECT doris_replace('$old', '$spare', wait => false)", 20);
-		$who //= $self->await($step, 0.05, $admin);
-		$state = $cluster->sql("SELECT coalesce(max(state), '') FROM doris_plans WHERE state <> 'cancelled' AND plan_id > " . ($self->{last_plan} // 0));
+		$chaos->wait(rand(1));
+		$cluster->sqlstate('SELECT doris_cancel(max(plan_id)) FROM doris_plans', 20);
 	}
 	$who //= $self->await($step, $DEADLINE, $admin);
 	$self->hit($step, $who) if $who;
 	$chaos->wait(rand(3)) if $how eq 'kill';
 	$self->mend($admin);
-	my $from = time;
-	while (($state = $cluster->sql("SELECT state || ' ' || coalesce(error, '') FROM doris_plans WHERE plan_id > " . ($self->{last_plan} // 0) . ' ORDER BY plan_id DESC LIMIT 1')) =~ /^running/)
+	return if !$planned;
+	# a leader that dies before the journal says so leaves a plan that goes on
+	my $state = $self->end_plan;
+	$chaos->violation("the plan about $spare after $step: $state") if $state !~ ($cancel ? qr/^(done|cancelled)/ : qr/^done/);
+	if ($first && $state =~ /^done/)
 	{
-		die "chaos: the replacement of $old does not end\n" if time - $from > 2 * $STUCK;
-		$chaos->wait(0.2);
+		($who, $planned) = $self->ask_plan($step, $admin, $shrink);
+		$state = $self->end_plan;
+		$chaos->violation("$spare, which group $group gives back: $state") if $state !~ /^done/;
 	}
-	$chaos->violation("the replacement of $old by $spare after $step: $state") if $state !~ /^done/;
-	$self->{last_plan} = $cluster->sql('SELECT max(plan_id) FROM doris_plans');
-	$cluster->stop($old) if process_state($cluster->pid($old)) ne '';
-	@{ $self->{data} } = map { $_ eq $old ? $spare : $_ } @{ $self->{data} };
+	$cluster->stop($spare) if $cluster->sql("SELECT coalesce(sum(vnodes), 0) FROM doris_nodes WHERE name = '$spare'") == 0;
 }
 
 # ---- clients ----
@@ -365,12 +446,7 @@ sub do_client
 
 	$self->note("kill dorisctl at $step while $n is down");
 	$cluster->kill($n);
-	my $until = time + 15;
-	while ($cluster->sql("SELECT state FROM doris_nodes WHERE name = '$n'") ne 'failed')
-	{
-		die "chaos: $n is not judged failed\n" if time > $until;
-		$chaos->wait(0.1);
-	}
+	$self->await_failed($n);
 	for my $several (1, 2, 6)
 	{
 		for my $before ('-', 'old')
@@ -425,18 +501,14 @@ sub next
 {
 	my $self = shift;
 	my $chaos = $self->{chaos};
-	if (!@{ $self->{deck} })
-	{
-		$self->{round}++;
-		$self->{deck} = [$self->deck];
-	}
+	$self->{deck} = [$self->deck] if !@{ $self->{deck} };
 	my $step = shift @{ $self->{deck} };
 	my $class = class_of($step);
-	# the first time each is killed, later some stand still and wake up
-	my $how = $self->{round} > 1 && rand() < 0.5 ? 'stop' : 'kill';
+	my $how = $self->{stops} && rand() < 0.5 ? 'stop' : 'kill';
 	my $before = $self->{hits}{$step} // 0;
 
 	$self->{tries}{$step}++;
+	delete $self->{hit_at};
 	if (!$class)
 	{
 		$chaos->violation("nobody knows how to come to the step $step");
@@ -449,11 +521,12 @@ sub next
 	return;
 }
 
+# Until all is well; how long that took since the step was reached, the time until the process was started again included.
 sub healed
 {
 	my ($self, $step) = @_;
 	my $healed = $self->{chaos}->heal;
-	$self->{healed}{$step} = max($self->{healed}{$step} // 0, $healed);
+	$self->{well}{$step} = max($self->{well}{$step} // 0, time - ($self->{hit_at} // time));
 	$self->{chaos}->violation(sprintf 'after %s it took %.1f s to heal', $step, $healed) if $healed > $STUCK;
 	return;
 }
@@ -463,11 +536,11 @@ sub report
 {
 	my $self = shift;
 	my @tried = grep { $self->{tries}{$_} } @{ $self->{names} };
-	printf "\n%-26s %5s %8s %8s  %s\n", 'step', 'tries', 'reached', 'healed', 'who';
+	printf "\n%-26s %5s %8s %8s  %s\n", 'step', 'tries', 'reached', 'all well', 'who';
 	for my $step (@tried)
 	{
 		my $who = $self->{who}{$step} // {};
-		printf "%-26s %5d %8d %6.1f s  %s\n", $step, $self->{tries}{$step}, $self->{hits}{$step} // 0, $self->{healed}{$step} // 0,
+		printf "%-26s %5d %8d %6.1f s  %s\n", $step, $self->{tries}{$step}, $self->{hits}{$step} // 0, $self->{well}{$step} // 0,
 			join(' ', map { "$_:$who->{$_}" } sort keys %$who);
 	}
 	printf "figure steps %d, tried %d, reached %d\n", scalar @{ $self->{names} }, scalar @tried, scalar grep { $self->{hits}{$_} } @tried;
