@@ -206,7 +206,8 @@ sub do_recover
 
 	$self->note("$how $n at $step of its recovery" . ($wiped ? ', with an empty disk' : ''));
 	$self->{cluster}->kill($n);
-	$chaos->wait(between(2, 4));
+	$self->await_failed($n);
+	$chaos->wait(between(1, 3));
 	system('sh', '-c', 'rm -rf "$1"/*', 'sh', "$self->{cluster}{dir}/node/$n") if $wiped && $step ne 'node_rehold';
 	$self->start_armed($n, $step, $how);
 	my $who = $self->await($step, $DEADLINE, $n);
@@ -232,7 +233,8 @@ sub do_replay
 		$chaos->heal;
 	}
 	$cluster->kill($n);
-	$chaos->wait(between(2, 4));
+	$self->await_failed($n);
+	$chaos->wait(between(1, 3));
 	$cluster->start($n);
 	my $who = $self->await($step, $DEADLINE, @logs);
 	$self->hit($step, $who) if $who;
@@ -276,7 +278,9 @@ sub do_verdict
 
 	$self->note("$how the leading $admin at $step, when $n fails and returns");
 	$self->{cluster}->kill($n);
-	my $who = $self->await($step, between(3, 6), $admin);
+	my $who = $self->await($step, between(1, 3), $admin);
+	$self->await_failed($n);
+	$who //= $self->await($step, between(0.1, 3), $admin);
 	$self->{cluster}->start($n);
 	$who //= $self->await($step, $DEADLINE, $admin);
 	$self->hit($step, $who) if $who;
