@@ -19,7 +19,7 @@ sub ctl
 }
 
 my $help = ctl(0, '--help');
-for my $verb (qw(get put del scan create drop status nodes stats digest bench))
+for my $verb (qw(get put del scan create drop status nodes stats digest plan bench))
 {
 	like($help, qr/^\s+$verb\s/m, "--help names $verb");
 	like(ctl(0, $verb, '--help'), qr/^Usage: dorisctl \[OPTIONS\] $verb/m, "$verb --help says how it is used");

@@ -56,7 +56,7 @@ while ($operations =~ /^### `([^`]+)`\n(.*?)(?=^##|\z)/msg)
 	my ($rc, $help) = DorisCluster::run(20, $path, '--help');
 	is($rc, 0, "$name --help works");
 	# verbs that have options of their own
-	$help .= (DorisCluster::run(20, $path, $_, '--help'))[1] for $name eq 'dorisctl' ? qw(scan bench) : ();
+	$help .= (DorisCluster::run(20, $path, $_, '--help'))[1] for $name eq 'dorisctl' ? qw(scan plan bench) : ();
 	my %in_help = map { $_ => 1 } $help =~ /(?<![\w-])(--[a-z][a-z-]*)/g;
 	my %in_section = map { $_ => 1 } $section =~ /(?<![\w-])(--[a-z][a-z-]*)/g;
 	delete @$_{ '--help', '--version' } for \%in_help, \%in_section;
