@@ -56,7 +56,8 @@ static void put_time(const char *name, uint64_t ms)
 	printf("%-12s%s\n", name, text);
 }
 
-static void show_moves(const OperateReply *r, bool planned)
+/* running: how far each is can be told */
+static void show_moves(const OperateReply *r, bool running)
 {
 	if (r->nmoves == 0)
 	{
@@ -64,13 +65,13 @@ static void show_moves(const OperateReply *r, bool planned)
 		return;
 	}
 	printf("%5s  %-16s %-16s %7s %7s %12s %14s %14s %14s\n", "group", "from", "to", "vnodes",
-		   planned ? "" : "done", "rows", "bytes", "disk needed", "disk free");
+		   running ? "done" : "", "rows", "bytes", "disk needed", "disk free");
 	for (uint32_t i = 0; i < r->nmoves; i++)
 	{
 		const PlanMove *m = &r->moves[i];
 		char done[16] = "";
 
-		if (!planned)
+		if (running)
 			snprintf(done, sizeof(done), "%u", m->done);
 		printf("%5u  %-16s %-16s %7u %7s %12llu %14llu %14llu %14llu\n", m->group, m->from, m->to,
 			   m->vnodes, done, (unsigned long long) m->rows, (unsigned long long) m->bytes,
@@ -90,7 +91,7 @@ static void show_planned(const OperateReply *r)
 		rows += r->moves[i].rows;
 		bytes += r->moves[i].bytes;
 	}
-	show_moves(r, true);
+	show_moves(r, false);
 	printf("would move %llu vnodes (the minimum is %u), about %llu rows, %llu bytes\n", vnodes,
 		   r->minimum, rows, bytes);
 }
@@ -137,8 +138,7 @@ static int plan_show(Ctl *ctl, uint32_t plan)
 	if (p->group > 0)
 		printf("group       %u\n", p->group);
 	printf("progress    %s\n", progress);
-	printf("vnodes      %u of %u (the minimum is %u)\n", p->vnodes_done, p->vnodes_total,
-		   reply.minimum);
+	printf("vnodes      %u of %u\n", p->vnodes_done, p->vnodes_total);
 	printf("bytes       %llu of %llu\n", (unsigned long long) p->bytes_done,
 		   (unsigned long long) p->bytes_total);
 	put_time("started", p->started_ms);
@@ -146,7 +146,7 @@ static int plan_show(Ctl *ctl, uint32_t plan)
 	if (p->error[0] != '\0')
 		printf("error       %s\n", p->error);
 	putchar('\n');
-	show_moves(&reply, false);
+	show_moves(&reply, !doris_plan_ended(p));
 	operate_reply_free(&reply);
 	return CTL_OK;
 }
