@@ -203,6 +203,7 @@ sub do_recover
 	my $chaos = $self->{chaos};
 	my $n = one_of(@{ $self->{data} });
 	my $wiped = rand() < 0.2;
+	return $self->recover_spare($step, $how, $n) if $self->{plans} && $step ne 'node_rehold' && rand() < 0.25;
 
 	$self->note("$how $n at $step of its recovery" . ($wiped ? ', with an empty disk' : ''));
 	$self->{cluster}->kill($n);
@@ -214,6 +215,30 @@ sub do_recover
 	$self->hit($step, $who) if $who;
 	$chaos->wait(rand(2));
 	$self->mend($n);
+}
+
+# A spare that takes its place.
+sub recover_spare
+{
+	my ($self, $step, $how, $old) = @_;
+	my $cluster = $self->{cluster};
+	my $spare = $self->add_spare;
+
+	$self->note("$how $spare at $step, when it takes the place of $old");
+	$cluster->stop($spare);
+	$self->start_armed($spare, $step, $how);
+	$cluster->kill($old);
+	$self->await_failed($old);
+	# the spare's start is known
+	$cluster->wait_for("$spare", $DEADLINE, sub { $cluster->sql("SELECT state FROM doris_nodes WHERE name = '$spare'") eq 'spare' });
+	my ($who) = $self->ask_plan($step, $spare, "SELECT doris_replace('$old', '$spare', wait => false)");
+	$who //= $self->await($step, $DEADLINE, $spare);
+	$self->hit($step, $who) if $who;
+	$self->{chaos}->wait(rand(3));
+	$self->mend($spare);
+	my $state = $self->end_plan;
+	$self->{chaos}->violation("the replacement of $old by $spare after $step: $state") if $state !~ /^done/;
+	@{ $self->{data} } = map { $_ eq $old ? $spare : $_ } @{ $self->{data} };
 }
 
 # Log nodes replay what they kept.
