@@ -118,8 +118,11 @@ DorisStatus counters_save(Worker *w, DorisError *err)
 
 	for (uint32_t v = 0; v < DORIS_MAX_VNODES; v++)
 	{
-		/* still counting: they would be wrong */
-		if (atomic_load(&n->tables[v]) == TABLE_READY && atomic_load(&n->counted[v]) != TALLY_KNOWN)
+		uint8_t table = atomic_load(&n->tables[v]);
+
+		/* still counting, or half way out: they would be wrong */
+		if (table == TABLE_DROP ||
+			(table == TABLE_READY && atomic_load(&n->counted[v]) != TALLY_KNOWN))
 			return DORIS_OK;
 	}
 	buf_init(&b);

@@ -237,7 +237,7 @@ static DorisStatus persist(Worker *w, const Placement *old, const Placement *p, 
 	if (st == DORIS_OK && old != NULL)
 		st = note_changes(w, old, p, err);
 	if (st == DORIS_OK)
-		st = tables_note_leftovers(w, p, err);
+		st = tables_note_leftovers(w, old, p, err);
 	if (st != DORIS_OK)
 	{
 		commit_abandon(w);
@@ -312,7 +312,7 @@ static DorisStatus take_locked(Worker *w, Topology *t, uint32_t node, bool *take
 				atomic_store(&n->lapsed[v], t->epoch);
 		}
 	}
-	tables_mark_leftovers(n, p);
+	tables_mark_leftovers(n, old, p);
 	put_in_force(n, p);
 	*taken = true;
 	return DORIS_OK;

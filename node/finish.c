@@ -392,6 +392,74 @@ DorisStatus finish_execute(Worker *w, uint64_t epoch, const FinishItem *item, Fi
 						: finish_abort(w, slot, epoch, item, out, err);
 }
 
+/* ---- rows that are ended, but still in the index ---- */
+
+/* Takes out of one entry what no row holds. Between enter and leave. */
+static DorisStatus forget_in_entry(Worker *w, TxnSlot *slot, DorisTxnId txn, uint32_t entry,
+								   DorisError *err)
+{
+	static const FinishItem all = {.commit = true};
+	DorisBuf rest;
+	DorisCursor c;
+	uint32_t vnode;
+	DorisBytes key;
+	bool there;
+	bool is_last;
+	DorisStatus st = load_entry(w, txn, entry, &there, &is_last, err);
+
+	if (st != DORIS_OK || !there)
+		return st;
+	buf_init(&rest);
+	lock_indexed(w, &all);
+	st = commit_begin(w, err);
+	c = cursor_of(w->index.data, w->index.len);
+	while (st == DORIS_OK && next_indexed(&c, &vnode, &key))
+	{
+		if (atomic_load(&w->node->tables[vnode]) != TABLE_READY)
+			continue; /* the copy has gone elsewhere */
+		st = rows_load(w, vnode, key, &w->row, err);
+		if (st == DORIS_OK && record_find_staged(&w->row, txn) >= 0)
+		{
+			buf_put_u32(&rest, vnode);
+			buf_put_view(&rest, key);
+		}
+	}
+	if (st == DORIS_OK && rest.failed)
+		st = doris_error(err, DORIS_NO_MEMORY, "clearing an index: out of memory");
+	if (st != DORIS_OK || rest.len == w->index.len)
+		commit_abandon(w);
+	else
+	{
+		DorisBytes bytes = {rest.data, rest.len};
+		bool gone = rest.len == 0 && is_last;
+
+		slot->entries = 0;
+		st = gone ? index_del(w, txn, entry, err) : index_put(w, txn, entry, bytes, err);
+		if (st == DORIS_OK)
+			st = commit_end(w, false, NULL, err);
+		else
+			commit_abandon(w);
+		if (st == DORIS_OK && gone && entry == 0)
+			atomic_fetch_sub(&w->node->staged, 1);
+	}
+	buf_free(&rest);
+	return st;
+}
+
+DorisStatus finish_clear_index(Worker *w, DorisTxnId txn, DorisError *err)
+{
+	TxnSlot *slot = txn_slot(w->node, txn);
+	uint32_t entries;
+	DorisStatus st;
+
+	enter(w->node, slot);
+	st = count_entries(w, txn, &entries, err);
+	for (uint32_t left = entries; st == DORIS_OK && left > 0; left--)
+		st = forget_in_entry(w, slot, txn, left - 1, err);
+	leave(w->node, slot);
+	return st;
+}
+
 /* ---- later ---- */
 
 #define LATER_MAX 4096

@@ -166,14 +166,28 @@ static bool find_proved(Merge *m, const Record *mine)
 	return true;
 }
 
+static bool holds_version(const Record *r, DorisVersion version)
+{
+	for (int k = 0; k < r->nstaged; k++)
+	{
+		if (version_compare(r->staged[k].version, version) == 0)
+			return true;
+	}
+	return false;
+}
+
 static DorisStatus merge_record(Merge *m, DorisBytes key, DorisBytes value, DorisError *err)
 {
 	Worker *w = m->w;
 	bool damaged;
+	bool is_held;
 	DorisStatus st;
 
 	if (!is_wanted(m, key, &damaged))
+	{
+		m->unwanted = true;
 		return damaged ? bad_page(m, err) : DORIS_OK;
+	}
 	if (!record_decode(value, &m->in))
 		return bad_page(m, err);
 	st = rows_load(w, m->vnode, key, &w->row, err);
@@ -181,9 +195,11 @@ static DorisStatus merge_record(Merge *m, DorisBytes key, DorisBytes value, Dori
 		return st;
 	if (!find_proved(m, &w->row))
 		return no_memory(m, err);
+	is_held = holds_version(&w->row, m->in.version);
 	if (!m->in.committed || !record_apply(&w->row, m->in.version, m->in.tombstone, m->in.value))
 		return DORIS_OK;
 	m->records++;
+	m->missed += is_held ? 0 : 1;
 	return rows_save(w, m->vnode, key, &w->row, err);
 }
 
@@ -194,6 +210,7 @@ static DorisStatus merge_batch(Merge *m, DorisCursor *c, uint32_t *left, DorisEr
 	DorisCursor at = *c;
 	uint32_t n = 0;
 	uint64_t records = m->records;
+	uint64_t missed = m->missed;
 	DorisStatus st = enter(m, err);
 
 	if (st != DORIS_OK)
@@ -223,7 +240,10 @@ static DorisStatus merge_batch(Merge *m, DorisCursor *c, uint32_t *left, DorisEr
 		*left -= n;
 	}
 	else
+	{
 		m->records = records;
+		m->missed = missed;
+	}
 	return st;
 }
 

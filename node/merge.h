@@ -28,6 +28,8 @@ typedef struct Merge
 	TxnList proved;	  /* staged here and known as committed: to be finished (merge_finish) */
 	TxnList rivals;	  /* in the way of staged writes that were not taken */
 	uint64_t records; /* committed ones that were newer than here */
+	uint64_t missed;  /* ... and not even staged here */
+	bool unwanted;	  /* rows of namespaces that are gone were left out */
 	Record in;		  /* of the page */
 } Merge;
 

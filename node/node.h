@@ -83,9 +83,12 @@ typedef enum NodeCounter
 	COUNT_REHELD_APPLIED,
 	COUNT_REHELD_OBSOLETE,
 	COUNT_REHELD_POISON,
-	COUNT_PULLED,	  /* records taken over from another copy */
-	COUNT_SETTLED,	  /* staged writes settled with another copy */
-	COUNT_READY,	  /* copies made ready to be published as complete */
+	COUNT_PULLED,	 /* records taken over from another copy */
+	COUNT_SETTLED,	 /* staged writes settled with another copy */
+	COUNT_READY,	 /* copies made ready to be published as complete */
+	COUNT_UNEQUAL,	 /* ... whose sums differed from the source's before: passed again */
+	COUNT_DIFFERENT, /* ... and still did: made ready all the same */
+	COUNT_MISSED, /* records that the first pass should have brought: none, or some on their way */
 	COUNT_TOMBSTONES, /* deleted (rule purge) */
 	COUNT_RETURNED,	  /* records of an older disk that had been deleted and purged elsewhere */
 	COUNT_CLOSED,	  /* transactions ended by the settler */
@@ -411,10 +414,10 @@ extern DORIS_MUST_CHECK DorisStatus tables_load(Worker *w, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus tables_need(Worker *w, uint32_t vnode, DorisError *err);
 /* Creates those the node is a target of, drops the others; in the background. LIMIT: not all could be dropped yet. */
 extern DORIS_MUST_CHECK DorisStatus tables_settle(Worker *w, DorisError *err);
-/* Notes in META, within the caller's transaction, which tables a new placement makes leftovers. */
-extern DORIS_MUST_CHECK DorisStatus tables_note_leftovers(Worker *w, const Placement *p,
-														  DorisError *err);
-extern void tables_mark_leftovers(Node *n, const Placement *p);
+/* Notes in META, within the caller's transaction, which tables a new placement makes leftovers. old: the one in force. */
+extern DORIS_MUST_CHECK DorisStatus tables_note_leftovers(Worker *w, const Placement *old,
+														  const Placement *p, DorisError *err);
+extern void tables_mark_leftovers(Node *n, const Placement *old, const Placement *p);
 
 /* ---- commit.c: locks, store transactions, group commit ---- */
 extern void locks_clear(Worker *w);
@@ -548,6 +551,8 @@ extern DORIS_MUST_CHECK DorisStatus stage_index(Worker *w, const StageRequest *m
 extern DORIS_MUST_CHECK DorisStatus finish_execute(Worker *w, uint64_t epoch,
 												   const FinishItem *item, FinishResult *out,
 												   DorisError *err);
+/* Takes out of a transaction's entries in STAGED what no row here holds any more. */
+extern DORIS_MUST_CHECK DorisStatus finish_clear_index(Worker *w, DorisTxnId txn, DorisError *err);
 /* Notes a transaction known as committed, to be ended by finish_later. Full: ends some at once. */
 extern void finish_note(Worker *w, DorisTxnId txn);
 /* Ends up to `limit` of them; false: none is left. */

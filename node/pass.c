@@ -96,7 +96,7 @@ static DorisStatus drop_absent(Recoverer *r, const Todo *t, DorisBytes low, Dori
 }
 
 /* Pulls and merges RECORDS or STAGED of a range; the next page is on its way while one is merged. */
-static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat what, DorisBytes low,
+static DorisStatus pull_range(Recoverer *r, Source *s, Todo *t, PullWhat what, DorisBytes low,
 							  DorisBytes high, DorisError *err)
 {
 	PullRequest m = {.what = what,
@@ -111,6 +111,7 @@ static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat w
 	DorisStatus st = source_ask_page(s, &m, err);
 
 	merge_init(&merge, &r->w, t->vnode, t->changed);
+	merge.strict = t->judges;
 	buf_init(&lows[0]);
 	buf_init(&lows[1]);
 	while (st == DORIS_OK && !done)
@@ -144,12 +145,14 @@ static DorisStatus pull_range(Recoverer *r, Source *s, const Todo *t, PullWhat w
 			st = drop_absent(r, t, from, done ? high : m.low, &page, err);
 		/* of a row that is full something has to go before more is taken */
 		if (st == DORIS_OK && merge.rivals.n > 0)
-			st = agree_want(r, s, t->vnode, t->changed, false, err);
+			st = agree_want(r, s, t->vnode, t->changed, t->judges, err);
 		merge.rivals.n = 0;
 		if (st == DORIS_OK)
 			st = recover_between(r, page.bytes, err);
 	}
 	node_count(r->w.node, COUNT_PULLED, merge.records);
+	t->missed += merge.missed;
+	t->unwanted = t->unwanted || merge.unwanted;
 	merge_free(&merge);
 	buf_free(&lows[0]);
 	buf_free(&lows[1]);
@@ -268,7 +271,7 @@ static DorisStatus compare_page(Compare *c, DorisBytes low, const SourcePage *pa
 	return st;
 }
 
-static DorisStatus pull_ranges(Recoverer *r, Source *s, const Todo *t, DorisCursor ranges,
+static DorisStatus pull_ranges(Recoverer *r, Source *s, Todo *t, DorisCursor ranges,
 							   DorisError *err)
 {
 	DorisStatus st = DORIS_OK;
@@ -283,7 +286,7 @@ static DorisStatus pull_ranges(Recoverer *r, Source *s, const Todo *t, DorisCurs
 	return st;
 }
 
-static DorisStatus pass_by_runs(Recoverer *r, Source *s, const Todo *t, DorisError *err)
+static DorisStatus pass_by_runs(Recoverer *r, Source *s, Todo *t, DorisError *err)
 {
 	Worker *w = &r->w;
 	DorisBytes none = {NULL, 0};
@@ -364,6 +367,13 @@ DorisStatus pass_vnode(Recoverer *r, Source *s, Todo *t, DorisError *err)
 	/* with nothing here there is nothing to compare */
 	return mine.records == 0 ? pull_range(r, s, t, PULL_RECORDS, none, none, err)
 							 : pass_by_runs(r, s, t, err);
+}
+
+DorisStatus pass_again(Recoverer *r, Source *s, Todo *t, DorisError *err)
+{
+	t->judges = true;
+	t->missed = 0;
+	return pass_by_runs(r, s, t, err);
 }
 
 /* ---- the memory ---- */

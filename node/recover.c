@@ -3,7 +3,7 @@
  *
  * A thread of its own. In rounds: each copy that is not ready gets a source, the owner of a complete copy that is up; from one
  * source, all copies are passed (pass.c), then its memory is taken, then they judge, in small groups, and settle with the source
- * what is staged (agree.c); what is ready is named in the node's reports until the leader publishes it. Equal copies cost one
+ * what is staged (agree.c); they are compared (confirm.c); what is ready is named in the node's reports until the leader publishes it. Equal copies cost one
  * look at sums that are kept.
  *
  * The state of each copy is in memory only. A topology that changes the vnode voids it (recover_void, under the epoch
@@ -17,16 +17,11 @@
 #include "fault.h"
 
 #define IDLE_MS 200
-#define RETRY_MS 100		 /* between rounds that left something to do */
-#define ROUND_MS 20000		 /* then the memory is taken and what is passed made ready */
-#define DIGEST_BATCH 64		 /* vnodes in one request */
-#define JUDGE_BATCH 64		 /* copies that judge but are not settled yet, at most */
-#define RECORD_BYTES 200	 /* guessed, until some were seen */
-#define RATE_BURST_US 200000 /* of a limited rate may be made up for */
-#define RATE_SLICE_US 5000
-#define PAGES_PER_SECOND 10 /* at a limited rate */
-#define PAGE_BYTES_MAX (2u << 20)
-#define PAGE_BYTES_MIN (64u << 10)
+#define RETRY_MS 100	 /* between rounds that left something to do */
+#define ROUND_MS 20000	 /* then the memory is taken and what is passed made ready */
+#define DIGEST_BATCH 64	 /* vnodes in one request */
+#define JUDGE_BATCH 64	 /* copies that judge but are not settled yet, at most */
+#define RECORD_BYTES 200 /* guessed, until some were seen */
 
 /* ---- state of the copies ---- */
 
@@ -300,78 +295,6 @@ void recover_serve_wants(Recoverer *r)
 	r->serving_wants = false;
 }
 
-/* ---- pace ---- */
-
-/* MB per second that may be pulled now for the copy under way; 0: no limit. */
-static uint64_t move_rate(const Recoverer *r)
-{
-	return r->moving ? atomic_load(&r->w.node->recovery.move_rate_mb) : 0;
-}
-
-static uint64_t mono_us(void)
-{
-	struct timespec t;
-
-	(void) clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
-}
-
-/* So many bytes came. A MB per second is a byte per microsecond. */
-static void pace_take(Pace *p, uint64_t rate_mb, size_t bytes)
-{
-	uint64_t now = mono_us();
-
-	/* what was slower than allowed is made up for only in part: no bursts */
-	if (p->rate_mb != rate_mb || p->next_us + RATE_BURST_US < now)
-		p->next_us = p->rate_mb != rate_mb ? now : now - RATE_BURST_US;
-	p->rate_mb = rate_mb;
-	if (rate_mb > 0)
-		p->next_us += bytes / rate_mb;
-}
-
-/* Is it too early for more? A rate that has changed forgets what was owed under the old one. */
-static bool pace_waits(const Pace *p, uint64_t rate_mb)
-{
-	return p->rate_mb == rate_mb && rate_mb > 0 && p->next_us > mono_us();
-}
-
-uint32_t recover_page_bytes(const Recoverer *r)
-{
-	uint64_t all = r->w.node->config.recover_rate_mb;
-	uint64_t moves = move_rate(r);
-	uint64_t rate = moves > 0 && (all == 0 || moves < all) ? moves : all;
-	uint64_t bytes = rate * 1000000 / PAGES_PER_SECOND;
-
-	if (rate == 0 || bytes > PAGE_BYTES_MAX)
-		return PAGE_BYTES_MAX;
-	return bytes < PAGE_BYTES_MIN ? PAGE_BYTES_MIN : (uint32_t) bytes;
-}
-
-DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err)
-{
-	Node *n = r->w.node;
-	uint64_t rate = n->config.recover_rate_mb;
-
-	atomic_fetch_add(&n->recovery.bytes, bytes);
-	if (bytes > 0)
-		pace_take(&r->pace, rate, bytes);
-	if (bytes > 0 && r->moving)
-		pace_take(&r->move_pace, move_rate(r), bytes);
-	recover_serve_wants(r);
-	while (bytes > 0 && !atomic_load(&n->stopping) &&
-		   (pace_waits(&r->pace, rate) || pace_waits(&r->move_pace, move_rate(r))))
-	{
-		struct timespec pause = {0, RATE_SLICE_US * 1000L};
-
-		(void) nanosleep(&pause, NULL);
-		/* somebody waits for what this copy lacks (rule meet) */
-		recover_serve_wants(r);
-	}
-	if (atomic_load(&n->stopping))
-		return doris_error(err, DORIS_CANCELLED, "%s is stopping", node_name(n));
-	return DORIS_OK;
-}
-
 /* ---- a round ---- */
 
 /* Copies of this node's own first: until they are complete, less than was promised is there; what moves is only growth. */
@@ -432,11 +355,7 @@ static DorisStatus plan(Recoverer *r, uint32_t *open, DorisError *err)
 	return st;
 }
 
-/*
- * After an error with one copy: may the round go on with the next? A source that cannot be asked, and this node's own
- * trouble, end it.
- */
-static bool may_go_on(Source *s, Todo *t, DorisStatus st, const DorisError *err)
+bool recover_may_go_on(Source *s, Todo *t, DorisStatus st, const DorisError *err)
 {
 	t->failed = true;
 	t->passed = false;
@@ -473,8 +392,7 @@ static void estimate(Recoverer *r)
 	atomic_store(&n->recovery.expected, atomic_load(&n->recovery.bytes) + missing * each);
 }
 
-/* Asks for the sums of some copies. Those that fail by themselves are marked. False: the source is down. */
-static bool fetch_digests(Recoverer *r, Source *s, Todo *todo, uint32_t n)
+bool recover_digests(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 {
 	uint32_t vnodes[DIGEST_BATCH];
 	SourceSum sums[DIGEST_BATCH];
@@ -496,7 +414,7 @@ static bool fetch_digests(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 			i += got;
 		else if (count > 1 && !source_is_down(st))
 			batch = 1; /* one of them is the reason */
-		else if (!may_go_on(s, &todo[i], st, &err))
+		else if (!recover_may_go_on(s, &todo[i], st, &err))
 			return false;
 		else
 			i++;
@@ -507,14 +425,27 @@ static bool fetch_digests(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 	return true;
 }
 
+/* False: void by now, or an older copy is still being cleared. Not for a vnode that has just gone elsewhere. */
+static bool make_table(Recoverer *r, const Todo *t)
+{
+	Node *n = r->w.node;
+	DorisError err;
+	bool made;
+
+	(void) pthread_rwlock_rdlock(&n->epoch_lock);
+	made = is_still(n, t->vnode, t->changed) && tables_need(&r->w, t->vnode, &err) == DORIS_OK;
+	(void) pthread_rwlock_unlock(&n->epoch_lock);
+	return made;
+}
+
 static bool pass_one(Recoverer *r, Source *s, Todo *t)
 {
 	DorisError err = {0};
 	DorisStatus st;
 
-	if (!move_to(r, t, COPY_PASSING) || tables_need(&r->w, t->vnode, &err) != DORIS_OK)
+	if (!move_to(r, t, COPY_PASSING) || !make_table(r, t))
 	{
-		t->failed = true; /* void by now, or an older copy is still being cleared */
+		t->failed = true;
 		return true;
 	}
 	r->moving = t->moving;
@@ -524,7 +455,7 @@ static bool pass_one(Recoverer *r, Source *s, Todo *t)
 		st = recover_between(r, 0, &err);
 	if (st == DORIS_OK)
 		t->passed = true;
-	return st == DORIS_OK || may_go_on(s, t, st, &err);
+	return st == DORIS_OK || recover_may_go_on(s, t, st, &err);
 }
 
 /* A place where tests kill the process or put something in between. */
@@ -550,19 +481,19 @@ static bool settle_some(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 	}
 	step(r, "recover_judging");
 	/* only now: what was staged before at the source is in these lists, what comes later is judged here too */
-	good = fetch_digests(r, s, todo, n);
+	good = recover_digests(r, s, todo, n);
 	for (uint32_t i = 0; good && i < n; i++)
 	{
 		if (todo[i].failed)
 			continue;
 		st = agree_vnode(r, s, &todo[i], &err);
 		if (st != DORIS_OK)
-			good = may_go_on(s, &todo[i], st, &err);
+			good = recover_may_go_on(s, &todo[i], st, &err);
 		else
 			todo[i].theirs.kept.staged = 0; /* settled */
 	}
 	step(r, "recover_settled");
-	if (!good)
+	if (!good || !confirm_copies(r, s, todo, n))
 		return false;
 	/* who hears "ready" builds on it */
 	st = commit_flush_all(&r->w, &err);
@@ -589,7 +520,7 @@ static void recover_from(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 	uint32_t passed = 0;
 	DorisStatus st;
 
-	if (!fetch_digests(r, s, todo, n))
+	if (!recover_digests(r, s, todo, n))
 		return;
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -620,7 +551,7 @@ static void recover_from(Recoverer *r, Source *s, Todo *todo, uint32_t n)
 	st = pass_memory(r, s, &err);
 	if (st != DORIS_OK)
 	{
-		(void) may_go_on(s, &todo[0], st, &err);
+		(void) recover_may_go_on(s, &todo[0], st, &err);
 		return;
 	}
 	step(r, "recover_memory");

@@ -1,6 +1,6 @@
 /*
  * recover.h: the parts of a recovery (rule complete): recover.c leads, pass.c takes over what is committed, agree.c settles what
- * is staged.
+ * is staged, confirm.c compares.
  *
  * All by one thread, which may wait for a source at any step; no lock is held while it does. Whatever a step finds or
  * writes is void once changed(v) has moved on, and every step looks (STALE_EPOCH).
@@ -21,6 +21,9 @@ typedef struct Todo
 	SourceSum theirs; /* what the source told last */
 	uint64_t missing; /* records that the source has more: for the estimate */
 	bool moving;	  /* PLACE_MOVING */
+	bool judges;	  /* it judges by now */
+	uint64_t missed;  /* records that a pass brought and that were not even staged here */
+	bool unwanted;	  /* the source still has rows of namespaces that are gone */
 	bool passed;
 	bool failed; /* in this round */
 } Todo;
@@ -65,12 +68,21 @@ extern void recover_serve_wants(Recoverer *r);
 extern bool recover_still(Node *n, uint32_t vnode, uint64_t changed, uint64_t *epoch);
 /* Between pages: accounts for what came, keeps to the rates, serves wants. CANCELLED: the node stops. */
 extern DORIS_MUST_CHECK DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err);
+/* Asks for the sums of some copies. Those that fail by themselves are marked. False: the source is down. */
+extern bool recover_digests(Recoverer *r, Source *s, Todo *todo, uint32_t n);
+/*
+ * After an error with one copy: may the round go on with the next? A source that cannot be asked, and this node's own
+ * trouble, end it.
+ */
+extern bool recover_may_go_on(Source *s, Todo *t, DorisStatus st, const DorisError *err);
 /* How big a page of records may be, so that a limited rate is kept in small steps. */
 extern uint32_t recover_page_bytes(const Recoverer *r);
 
 /* ---- pass.c ---- */
 /* Takes over what the source has committed, and what is staged there. t->theirs: told by the source before. */
 extern DORIS_MUST_CHECK DorisStatus pass_vnode(Recoverer *r, Source *s, Todo *t, DorisError *err);
+/* The copy judges: what differs from the source is passed once more. t->missed: what that brought. */
+extern DORIS_MUST_CHECK DorisStatus pass_again(Recoverer *r, Source *s, Todo *t, DorisError *err);
 /* Takes over the ids of transactions that the source remembers as committed. */
 extern DORIS_MUST_CHECK DorisStatus pass_memory(Recoverer *r, Source *s, DorisError *err);
 
@@ -81,5 +93,12 @@ extern DORIS_MUST_CHECK DorisStatus agree_vnode(Recoverer *r, Source *s, const T
 /* Takes what is staged at the source and not here. judges: this copy does. */
 extern DORIS_MUST_CHECK DorisStatus agree_want(Recoverer *r, Source *s, uint32_t vnode,
 											   uint64_t changed, bool judges, DorisError *err);
+
+/* ---- confirm.c ---- */
+/*
+ * Settled copies, about to be called ready, are compared with their source; what differs is passed again. They may come in
+ * another order. False: the source is down.
+ */
+extern bool confirm_copies(Recoverer *r, Source *s, Todo *todo, uint32_t n);
 
 #endif

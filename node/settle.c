@@ -104,8 +104,15 @@ static bool split_key(DorisBytes stored, KeyRef *at)
 	return true;
 }
 
-/* Looks through one entry of the index. True: found, and long past its deadline. */
-static bool look_at(Settler *s, DorisBytes entry, uint64_t now_ms, Found *out)
+typedef enum Looked
+{
+	LOOKED_NONE,  /* no row here holds its staged write */
+	LOOKED_YOUNG, /* its client may still end it */
+	LOOKED_OLD	  /* long past its deadline */
+} Looked;
+
+/* Looks through what the index says of a transaction. */
+static Looked look_at(Settler *s, DorisBytes entry, uint64_t now_ms, Found *out)
 {
 	Worker *w = &s->w;
 	DorisCursor c = cursor_of(entry.data, entry.len);
@@ -119,7 +126,7 @@ static bool look_at(Settler *s, DorisBytes entry, uint64_t now_ms, Found *out)
 		int i;
 
 		if (c.bad || vnode >= DORIS_MAX_VNODES)
-			return false;
+			return LOOKED_YOUNG;
 		if (atomic_load(&w->node->tables[vnode]) != TABLE_READY || !split_key(stored, &at))
 			continue;
 		if (rows_load(w, vnode, stored, &w->row, &err) != DORIS_OK)
@@ -128,27 +135,26 @@ static bool look_at(Settler *s, DorisBytes entry, uint64_t now_ms, Found *out)
 		if (i < 0)
 			continue;
 		if (w->row.staged[i].expires_ms + GRACE_MS >= now_ms)
-			return false;
+			return LOOKED_YOUNG;
 		rows_staged_info(&w->row.staged[i], now_ms, &out->staged);
 		buf_reset(&out->key);
 		buf_put_raw(&out->key, at.key.data, at.key.len);
 		out->at = at;
 		out->at.key = (DorisBytes){out->key.data, out->key.len};
-		return !out->key.failed;
+		return out->key.failed ? LOOKED_YOUNG : LOOKED_OLD;
 	}
-	return false;
+	return LOOKED_NONE;
 }
 
-/* Its rows are ended, but the index still lists them: a later writer proved the commit, and the FINISH was lost. */
+/*
+ * Its rows are ended, but the index still lists them: a later writer proved the commit, and the FINISH was lost; or the
+ * copy has gone elsewhere, and its table was dropped.
+ */
 static void clear_leftover(Settler *s, DorisTxnId txn)
 {
-	FinishItem item = {.txn = txn, .commit = true};
-	Remembered known;
-	FinishResult result;
 	DorisError err;
 
-	if (memory_load(&s->w, txn, &known, &err) == DORIS_OK && known.committed &&
-		finish_execute(&s->w, 0, &item, &result, &err) != DORIS_OK)
+	if (finish_clear_index(&s->w, txn, &err) != DORIS_OK)
 		log_line(LOG_DEBUG, "clearing the index of staged writes: %s", err.message);
 }
 
@@ -198,6 +204,7 @@ static void settle_round(Settler *s)
 		DorisBuf entry;
 		uint32_t entries;
 		bool ended = false;
+		Looked looked = LOOKED_YOUNG;
 
 		f.txn = txnid_from_key(ids.data + (size_t) i * DORIS_TXNID_SIZE);
 		/* ids are in order of time: nothing from here on can be old enough */
@@ -206,9 +213,11 @@ static void settle_round(Settler *s)
 		buf_init(&entry);
 		if (index_gather(&s->w, f.txn, &entry, &entries, &err) != DORIS_OK)
 			log_line(LOG_WARNING, "looking for old staged writes: %s", err.message);
-		else if (!look_at(s, (DorisBytes){entry.data, entry.len}, clock_wall_ms(), &f))
-			clear_leftover(s, f.txn);
 		else
+			looked = look_at(s, (DorisBytes){entry.data, entry.len}, clock_wall_ms(), &f);
+		if (looked == LOOKED_NONE)
+			clear_leftover(s, f.txn);
+		else if (looked == LOOKED_OLD)
 		{
 			if (settle(s, &f, &ended, &err) != DORIS_OK)
 			{

@@ -3,7 +3,8 @@
  *
  * META has an entry table/<v> (the epoch that created it) for each table in use and drop/<v> for each that is a
  * leftover: written with the topology that made it one, so that a crash does not bring it back (rule leftovers).
- * A leftover is dropped before the vnode may be used again.
+ * A leftover is dropped before the vnode may be used again. So is a file without an entry, and one that may be of an earlier
+ * stay: the node is to get the vnode, and has not seen all epochs since it was to get it before.
  */
 #include "node.h"
 
@@ -57,8 +58,14 @@ DorisStatus tables_load(Worker *w, DorisError *err)
 static DorisStatus table_create(Worker *w, uint32_t vnode, DorisError *err)
 {
 	Node *n = w->node;
-	DorisStatus st = n->driver->create(w->ss, vnode, err);
+	bool there = false;
+	DorisStatus st = n->driver->exists(w->ss, vnode, &there, err);
 
+	/* no entry says which epoch created it */
+	if (st == DORIS_OK && there)
+		st = n->driver->drop(w->ss, vnode, err);
+	if (st == DORIS_OK)
+		st = n->driver->create(w->ss, vnode, err);
 	if (st == DORIS_OK)
 		st = meta_put_numbered(w, "table/", vnode, atomic_load(&n->epoch), err);
 	if (st == DORIS_OK)
@@ -117,31 +124,75 @@ DorisStatus tables_need(Worker *w, uint32_t vnode, DorisError *err)
 	return st;
 }
 
-static bool is_leftover(const Node *n, const Placement *p, uint32_t vnode)
+/*
+ * The vnode moves here, its copy has changed, and between the two topologies there are some that this node has not seen: in one
+ * of them it may have had no part in the vnode, and rows may have been deleted and forgotten then. What it has of an incomplete
+ * copy that others can do without is dropped; one that lost its owner's role by failing is not: hints and a pass bring it on.
+ */
+static bool may_be_of_earlier_stay(const Node *n, const Placement *old, const Placement *p,
+								   uint32_t vnode)
 {
-	return atomic_load(&n->tables[vnode]) == TABLE_READY &&
-		   (vnode >= p->topo->vnodes || (p->place[vnode] & PLACE_TARGET) == 0);
+	uint32_t node = atomic_load(&n->node_id);
+
+	if (old == NULL || vnode >= old->topo->vnodes || (p->place[vnode] & PLACE_JUDGE) != 0 ||
+		memcmp(p->topo->previous, old->topo->hash, DORIS_HASH_SIZE) == 0)
+		return false;
+	for (uint32_t g = 1; g <= p->topo->groups; g++)
+	{
+		const TopoCopy *now = topology_copy(p->topo, g, vnode);
+
+		if (now->incoming == node)
+			return now->changed != topology_copy(old->topo, g, vnode)->changed;
+	}
+	return false;
 }
 
-DorisStatus tables_note_leftovers(Worker *w, const Placement *p, DorisError *err)
+static bool is_leftover(const Node *n, const Placement *old, const Placement *p, uint32_t vnode)
+{
+	return atomic_load(&n->tables[vnode]) == TABLE_READY &&
+		   (vnode >= p->topo->vnodes || (p->place[vnode] & PLACE_TARGET) == 0 ||
+			may_be_of_earlier_stay(n, old, p, vnode));
+}
+
+DorisStatus tables_note_leftovers(Worker *w, const Placement *old, const Placement *p,
+								  DorisError *err)
 {
 	DorisStatus st = DORIS_OK;
 
 	for (uint32_t v = 0; st == DORIS_OK && v < DORIS_MAX_VNODES; v++)
 	{
-		if (is_leftover(w->node, p, v))
+		if (is_leftover(w->node, old, p, v))
 			st = meta_put_numbered(w, "drop/", v, p->topo->epoch, err);
 	}
 	return st;
 }
 
-void tables_mark_leftovers(Node *n, const Placement *p)
+void tables_mark_leftovers(Node *n, const Placement *old, const Placement *p)
 {
 	for (uint32_t v = 0; v < DORIS_MAX_VNODES; v++)
 	{
-		if (is_leftover(n, p, v))
+		if (is_leftover(n, old, p, v))
 			atomic_store(&n->tables[v], TABLE_DROP);
 	}
+}
+
+/* A topology came while the table was being made, and this node has no part in the vnode any more. */
+static DorisStatus mark_orphan(Worker *w, uint32_t vnode, DorisError *err)
+{
+	Node *n = w->node;
+	DorisStatus st = DORIS_OK;
+
+	(void) pthread_rwlock_rdlock(&n->epoch_lock);
+	(void) pthread_mutex_lock(&n->tables_lock);
+	if (is_leftover(n, NULL, n->placement, vnode))
+	{
+		st = meta_put_numbered(w, "drop/", vnode, n->placement->topo->epoch, err);
+		if (st == DORIS_OK)
+			atomic_store(&n->tables[vnode], TABLE_DROP);
+	}
+	(void) pthread_mutex_unlock(&n->tables_lock);
+	(void) pthread_rwlock_unlock(&n->epoch_lock);
+	return st;
 }
 
 DorisStatus tables_settle(Worker *w, DorisError *err)
@@ -167,14 +218,16 @@ DorisStatus tables_settle(Worker *w, DorisError *err)
 	for (uint32_t v = 0; v < vnodes && st == DORIS_OK && !atomic_load(&n->stopping); v++)
 	{
 		TableState state = (TableState) atomic_load(&n->tables[v]);
+		bool target = (place[v] & PLACE_TARGET) != 0;
 
-		if (state == TABLE_READY || (state == TABLE_NONE && (place[v] & PLACE_TARGET) == 0))
+		if (state == TABLE_READY && !target)
+			st = mark_orphan(w, v, err);
+		if (st != DORIS_OK || (state == TABLE_READY && target) || (state == TABLE_NONE && !target))
 			continue;
 		(void) pthread_mutex_lock(&n->tables_lock);
 		if (atomic_load(&n->tables[v]) == TABLE_DROP)
 			st = table_drop(w, v, err);
-		if (st == DORIS_OK && atomic_load(&n->tables[v]) == TABLE_NONE &&
-			(place[v] & PLACE_TARGET) != 0)
+		if (st == DORIS_OK && atomic_load(&n->tables[v]) == TABLE_NONE && target)
 			st = table_create(w, v, err);
 		(void) pthread_mutex_unlock(&n->tables_lock);
 		if (st == DORIS_LIMIT)

@@ -1,0 +1,85 @@
+/*
+ * pace.c: how fast a node pulls what it recovers: --recover-rate for all of it, the setting move_rate for copies that move here.
+ *
+ * A limited rate is kept in small pages, so that it is even, and a change holds at once. Between pages the thread also serves
+ * who waits for what a copy lacks.
+ */
+#include <time.h>
+
+#include "recover.h"
+
+#define RATE_BURST_US 200000 /* of a limited rate may be made up for */
+#define RATE_SLICE_US 5000
+#define PAGES_PER_SECOND 10 /* at a limited rate */
+#define PAGE_BYTES_MAX (2u << 20)
+#define PAGE_BYTES_MIN (64u << 10)
+
+/* MB per second that may be pulled now for the copy under way; 0: no limit. */
+static uint64_t move_rate(const Recoverer *r)
+{
+	return r->moving ? atomic_load(&r->w.node->recovery.move_rate_mb) : 0;
+}
+
+static uint64_t mono_us(void)
+{
+	struct timespec t;
+
+	(void) clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* So many bytes came. A MB per second is a byte per microsecond. */
+static void pace_take(Pace *p, uint64_t rate_mb, size_t bytes)
+{
+	uint64_t now = mono_us();
+
+	/* what was slower than allowed is made up for only in part: no bursts */
+	if (p->rate_mb != rate_mb || p->next_us + RATE_BURST_US < now)
+		p->next_us = p->rate_mb != rate_mb ? now : now - RATE_BURST_US;
+	p->rate_mb = rate_mb;
+	if (rate_mb > 0)
+		p->next_us += bytes / rate_mb;
+}
+
+/* Is it too early for more? A rate that has changed forgets what was owed under the old one. */
+static bool pace_waits(const Pace *p, uint64_t rate_mb)
+{
+	return p->rate_mb == rate_mb && rate_mb > 0 && p->next_us > mono_us();
+}
+
+uint32_t recover_page_bytes(const Recoverer *r)
+{
+	uint64_t all = r->w.node->config.recover_rate_mb;
+	uint64_t moves = move_rate(r);
+	uint64_t rate = moves > 0 && (all == 0 || moves < all) ? moves : all;
+	uint64_t bytes = rate * 1000000 / PAGES_PER_SECOND;
+
+	if (rate == 0 || bytes > PAGE_BYTES_MAX)
+		return PAGE_BYTES_MAX;
+	return bytes < PAGE_BYTES_MIN ? PAGE_BYTES_MIN : (uint32_t) bytes;
+}
+
+DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err)
+{
+	Node *n = r->w.node;
+	uint64_t rate = n->config.recover_rate_mb;
+
+	atomic_fetch_add(&n->recovery.bytes, bytes);
+	if (bytes > 0)
+		pace_take(&r->pace, rate, bytes);
+	if (bytes > 0 && r->moving)
+		pace_take(&r->move_pace, move_rate(r), bytes);
+	recover_serve_wants(r);
+	while (bytes > 0 && !atomic_load(&n->stopping) &&
+		   (pace_waits(&r->pace, rate) || pace_waits(&r->move_pace, move_rate(r))))
+	{
+		struct timespec pause = {0, RATE_SLICE_US * 1000L};
+
+		(void) nanosleep(&pause, NULL);
+		/* somebody waits for what this copy lacks (rule meet) */
+		recover_serve_wants(r);
+	}
+	if (atomic_load(&n->stopping))
+		return doris_error(err, DORIS_CANCELLED, "%s is stopping", node_name(n));
+	return DORIS_OK;
+}
