@@ -183,6 +183,8 @@ void client_steps(const State *s, StepList *l, bool calm)
 			add_step(l, STEP_BEGIN, t, s->newest, 0);
 			if (s->newest > 0 && !calm)
 				add_step(l, STEP_BEGIN, t, s->newest - 1, 0);
+			if (s->newest > 1 && !calm && scene->budget.moves > 0)
+				add_step(l, STEP_BEGIN, t, 0, 0); /* a client with an old map */
 		}
 		if (calm && scene->txn[t].kind != TXN_SPARE_ABORT)
 		{
@@ -295,12 +297,12 @@ static void spare_answer(State *s, int t)
 	forget_collected(&s->client[t]);
 	for (v = 0; v < NVNODES; v++)
 	{
-		s->recovery[v].todo &= others;
-		s->recovery[v].staged &= others;
-		if (s->recovery[v].txn == t)
-			s->recovery[v].answer = REPLY_HELD;
 		for (n = 0; n < NDATA; n++)
 		{
+			s->recovery[v][n].todo &= others;
+			s->recovery[v][n].staged &= others;
+			if (s->recovery[v][n].txn == t)
+				s->recovery[v][n].answer = REPLY_HELD;
 			s->node[n].forgotten &= others;
 			s->node[n].refused[v] &= others;
 			s->log.hints[n][v] &= others;

@@ -7,6 +7,17 @@
 
 #include "model.h"
 
+/*
+ * Would losing n's disk now be losing the last copy's? A copy that has said that it is ready may be published at any moment, and
+ * the one it takes the place of goes: then only another group's counts.
+ */
+static bool counts_as_last(const State *s, int n)
+{
+	return place_now(s, 0, n) == PLACE_INCOMING && s->report[0][n].valid &&
+		   s->report[0][n].changed == s->changed[s->newest][0] &&
+		   (place_now(s, 0, NODE_C) != PLACE_COMPLETE || s->node[NODE_C].cold);
+}
+
 void fault_steps(const State *s, StepList *l, bool calm)
 {
 	int n;
@@ -25,14 +36,17 @@ void fault_steps(const State *s, StepList *l, bool calm)
 						   s->newest + ROOM_FOR_EPOCHS < MAX_EPOCHS && !node->cold &&
 						   !is_last_copy(s, 0, n);
 
-		for (t = 0; may_restart && t <= 2 + (n == 0 && s->has_backup); t++)
-			add_step(l, STEP_RESTART, n, t, 0);
+		for (t = 0; may_restart && t <= 2 + (s->backup_of == n + 1); t++)
+			if (t == 0 || !counts_as_last(s, n))
+
+				add_step(l, STEP_RESTART, n, t, 0);
 		for (t = 1; t <= MAX_TXN && s->left.expiries > 0; t++)
 			if (HAS(node->remembered | node->refused[0] | node->refused[1], t))
 				add_step(l, STEP_EXPIRE, n, t, 0);
 	}
-	if (s->left.restarts[0] > 0 && !s->has_backup)
-		add_step(l, STEP_BACKUP, 0, 0, 0);
+	for (n = 0; n < NDATA; n++)
+		if (s->left.restarts[n] > 0 && s->backup_of == 0)
+			add_step(l, STEP_BACKUP, n, 0, 0);
 	if (s->left.log_losses > 0)
 		add_step(l, STEP_LOG_LOST, 0, 0, 0);
 	if (s->left.log_full > 0)
@@ -48,6 +62,7 @@ static void restart(State *s, int n, int lost)
 
 	s->left.restarts[n]--;
 	node->judging = 0;
+	node->incarnation++;
 	if (lost == 1 && node->epoch > 0)
 	{
 		node->epoch--;
@@ -56,17 +71,18 @@ static void restart(State *s, int n, int lost)
 	if (lost >= 2)
 	{
 		uint8_t term = node->term;
+		uint8_t incarnation = node->incarnation;
 
 		state_init(&fresh);
 		memcpy(node, lost == 2 ? &fresh.node[n] : &s->backup, sizeof(*node));
 		node->term = term;
+		node->incarnation = incarnation;
 		node->behind = 1;
 	}
 	for (v = 0; v < NVNODES; v++)
 	{
 		memset(&s->fetch[n][v], 0, sizeof(s->fetch[n][v]));
-		if (s->recovery[v].who == n)
-			memset(&s->recovery[v], 0, sizeof(s->recovery[v]));
+		memset(&s->recovery[v][n], 0, sizeof(s->recovery[v][n]));
 	}
 	/* rule start: answers nothing until the leader has matched it */
 	node->cold = rule(RULE_START) ? 1 : 0;
@@ -103,8 +119,8 @@ bool fault_do(State *s, Step x)
 	switch (x.kind)
 	{
 		case STEP_BACKUP:
-			s->backup = s->node[0];
-			s->has_backup = 1;
+			s->backup = s->node[x.a];
+			s->backup_of = (uint8_t) (x.a + 1);
 			break;
 		case STEP_RESTART:
 			restart(s, x.a, x.b);

@@ -24,10 +24,12 @@
 #define DECISION_ROW 2
 #define NVNODES 2
 #define NDATA 3 /* nodes A and B: group 1; C: group 2 */
+#define NODE_A 0
+#define NODE_B 1
 #define NODE_C 2
 #define NODE_L 3 /* the log node */
-#define MAX_EPOCHS 12
-#define ROOM_FOR_EPOCHS 5 /* what is needed to come to rest after one more fault */
+#define MAX_EPOCHS 16
+#define ROOM_FOR_EPOCHS 8 /* what is needed to come to rest after one more fault */
 
 typedef uint8_t Mask; /* of transaction ids */
 typedef uint8_t
@@ -74,7 +76,7 @@ typedef struct Budgets
 {
 	uint8_t fails[NDATA];	 /* verdicts "failed" on a node */
 	uint8_t restarts[NDATA]; /* returns with an older disk or having lost its last epoch */
-	uint8_t moves;			 /* of vnode 0's copy from A to B */
+	uint8_t moves;			 /* of vnode 0's copy from A to B, or back */
 	uint8_t replaces;		 /* of failed A by B for good */
 	uint8_t cancels;		 /* of a move or replacement */
 	uint8_t leader_changes;	 /* with the last topology rolled back */
@@ -151,6 +153,7 @@ typedef struct Node
 	uint8_t cold;					  /* started, not matched by the leader yet */
 	uint8_t behind;					  /* lost something at its last start */
 	uint8_t term;					  /* has answered a leader of this term */
+	uint8_t incarnation;			  /* which start this is */
 } Node;
 
 typedef struct LogNode
@@ -228,10 +231,9 @@ typedef enum RecoveryStep
 	RECOVERY_READY
 } RecoveryStep;
 
-typedef struct Recovery /* of vnode v's copy on `who` */
+typedef struct Recovery /* of one copy */
 {
 	uint8_t step;
-	uint8_t who;
 	uint8_t source;
 	uint8_t epoch; /* changed(v) that opened it */
 	uint8_t row;
@@ -242,6 +244,13 @@ typedef struct Recovery /* of vnode v's copy on `who` */
 	uint8_t txn;
 	uint8_t answer;
 } Recovery;
+
+typedef struct Report /* "my copy of v is ready", on its way to the leader or known there */
+{
+	uint8_t valid;
+	uint8_t changed;	 /* changed(v) under which the copy was made complete */
+	uint8_t incarnation; /* of the node that says so */
+} Report;
 
 typedef struct Fetch /* of the source's staged writes, by an up copy that does not judge */
 {
@@ -278,13 +287,16 @@ typedef struct State
 	uint8_t place[MAX_EPOCHS][NVNODES][NDATA];
 	uint8_t changed[MAX_EPOCHS][NVNODES];
 	Targets targets[MAX_EPOCHS][NVNODES]; /* follows from place */
+	uint8_t down[MAX_EPOCHS];			  /* nodes, mask: judged down */
+	uint8_t replacing; /* what comes to B (or A) is to replace the owner for good */
 	Node node[NDATA];
-	Node backup; /* of A's disk */
-	uint8_t has_backup;
+	Node backup;	   /* of one node's disk */
+	uint8_t backup_of; /* node + 1; 0: there is none */
 	LogNode log;
 	Reader reader;
 	Closer closer;
-	Recovery recovery[NVNODES];
+	Recovery recovery[NVNODES][NDATA]; /* by the copy that is made complete */
+	Report report[NVNODES][NDATA];
 	Fetch fetch[NDATA][NVNODES];
 	Leader leader;
 	uint8_t purge[NVNODES]; /* h(v) the leader has approved */
@@ -322,6 +334,10 @@ extern uint8_t *epoch_of(State *s, int n);
 extern int node_epoch(const State *s, int n);
 extern bool node_learn(State *s, int n, int epoch); /* false: refuses it */
 extern void topology_publish(State *s, uint8_t next[NVNODES][NDATA], unsigned force);
+static inline bool is_down(const State *s, int n) /* in the newest epoch */
+{
+	return HAS(s->down[s->newest], n);
+}
 
 /* ---- what nodes do (node.c) ---- */
 typedef enum Reply
@@ -400,17 +416,17 @@ typedef enum StepKind
 	STEP_CLOSE_DROP,
 	STEP_CLOSE_END,
 	/* recovery.c: a: vnode */
-	STEP_RECOVER, /* b: who, c: source */
-	STEP_RECOVER_NEXT,
-	STEP_RECOVER_ASK, /* b: transaction */
-	STEP_FETCH,		  /* b: who, c: source */
-	STEP_FETCHED,	  /* b: who */
-	STEP_REPLAY,	  /* b: target, c: transaction */
+	STEP_RECOVER,	   /* b: who, c: source */
+	STEP_RECOVER_NEXT, /* b: who */
+	STEP_RECOVER_ASK,  /* b: who, c: transaction */
+	STEP_FETCH,		   /* b: who, c: source */
+	STEP_FETCHED,	   /* b: who */
+	STEP_REPLAY,	   /* b: target, c: transaction */
 	/* admin.c, purge.c, faults.c: a: node or vnode */
 	STEP_LEARN,
 	STEP_FAIL,
 	STEP_UP,
-	STEP_MOVE,
+	STEP_MOVE, /* a: to which node */
 	STEP_REPLACE,
 	STEP_CANCEL,
 	STEP_COMPLETE,

@@ -35,6 +35,8 @@ void reader_steps(const State *s, StepList *l)
 			add_step(l, STEP_READ, row, s->newest, 0);
 			if (s->newest > 0)
 				add_step(l, STEP_READ, row, s->newest - 1, 0);
+			if (s->newest > 1 && scene->budget.moves > 0)
+				add_step(l, STEP_READ, row, 0, 0);
 		}
 		return;
 	}
@@ -77,14 +79,14 @@ static void answer(State *s, int value)
 }
 
 /*
- * Rule lease: n was judged failed after the epoch it knows; by then its lease was over, and its replies say so.
+ * Rule lease: n was judged down after the epoch it knows; by then its lease was over, and its replies say so.
  */
-static bool lease_is_over(const State *s, int n, int v)
+static bool lease_is_over(const State *s, int n)
 {
 	int e;
 
 	for (e = s->node[n].epoch + 1; e <= s->newest; e++)
-		if (place_at(s, e, v, n) == PLACE_FAILED)
+		if (HAS(s->down[e], n))
 			return rule(RULE_LEASE);
 	return false;
 }
@@ -136,7 +138,7 @@ static void ask(State *s, int n)
 		end(s);
 		return;
 	}
-	r->marked = lease_is_over(s, n, v) ? (Set) BIT(n) : 0;
+	r->marked = lease_is_over(s, n) ? (Set) BIT(n) : 0;
 	r->value = node->value[r->row];
 	/* a staged write below the committed version makes no difference */
 	staged = node->staged[r->row] & (Mask) ~(BIT(r->value + 1) - 1);
@@ -221,7 +223,7 @@ static void ask_decision(State *s, int n)
 	const Node *node = &s->node[n];
 	int decides = scene->txn[r->first].of;
 
-	if (!serves(s, n, row_vnode(DECISION_ROW)) || lease_is_over(s, n, row_vnode(DECISION_ROW)))
+	if (!serves(s, n, row_vnode(DECISION_ROW)) || lease_is_over(s, n))
 	{
 		end(s);
 		return;
@@ -260,7 +262,7 @@ bool reader_do(State *s, Step x)
 			break;
 		case STEP_READ_CONFIRM:
 			/* does the placement still stand? */
-			if (serves(s, x.a, row_vnode(r->row)) && !lease_is_over(s, x.a, row_vnode(r->row)))
+			if (serves(s, x.a, row_vnode(r->row)) && !lease_is_over(s, x.a))
 			{
 				r->marked = 0;
 				answer(s, r->value);

@@ -22,15 +22,14 @@ static bool is_recovering(Place p)
 /* ---- which steps are possible ---- */
 static void begin_steps(const State *s, StepList *l, int v)
 {
-	const Recovery *r = &s->recovery[v];
 	uint8_t e = opened(s, v);
 	int n;
 	int from;
 
-	if (r->step != RECOVERY_NONE && r->epoch == e)
-		return;
 	for (n = 0; n < NDATA; n++)
 	{
+		if (s->recovery[v][n].step != RECOVERY_NONE && s->recovery[v][n].epoch == e)
+			continue;
 		if (!is_recovering(place_now(s, v, n)) || s->node[n].epoch < e || s->node[n].cold)
 			continue;
 		for (from = 0; from < NDATA; from++)
@@ -45,19 +44,19 @@ static void begin_steps(const State *s, StepList *l, int v)
 	}
 }
 
-static void go_on_steps(const State *s, StepList *l, int v)
+static void go_on_steps(const State *s, StepList *l, int v, int n)
 {
-	const Recovery *r = &s->recovery[v];
+	const Recovery *r = &s->recovery[v][n];
 	int t;
 
-	if (r->step == RECOVERY_NONE || r->step == RECOVERY_READY || s->node[r->who].cold)
+	if (r->step == RECOVERY_NONE || r->step == RECOVERY_READY || s->node[n].cold)
 		return;
 	if (r->step != RECOVERY_SETTLE || r->todo == 0)
-		add_step(l, STEP_RECOVER_NEXT, v, 0, 0);
+		add_step(l, STEP_RECOVER_NEXT, v, n, 0);
 	else
 		for (t = 1; t <= MAX_TXN; t++)
 			if (HAS(r->todo, t))
-				add_step(l, STEP_RECOVER_ASK, v, t, 0);
+				add_step(l, STEP_RECOVER_ASK, v, n, t);
 }
 
 static void fetch_steps(const State *s, StepList *l, int v)
@@ -103,11 +102,13 @@ static void replay_steps(const State *s, StepList *l)
 void recovery_steps(const State *s, StepList *l)
 {
 	int v;
+	int n;
 
 	for (v = 0; v < NVNODES; v++)
 	{
 		begin_steps(s, l, v);
-		go_on_steps(s, l, v);
+		for (n = 0; n < NDATA; n++)
+			go_on_steps(s, l, v, n);
 		fetch_steps(s, l, v);
 	}
 	replay_steps(s, l);
@@ -128,9 +129,9 @@ static void void_it(Recovery *r)
 }
 
 /* What R takes of S's memory. */
-static void take_memory(State *s, const Recovery *r, int v)
+static void take_memory(State *s, const Recovery *r, int v, int who)
 {
-	Node *to = &s->node[r->who];
+	Node *to = &s->node[who];
 	Mask known = s->node[r->source].remembered;
 	int t;
 
@@ -140,13 +141,13 @@ static void take_memory(State *s, const Recovery *r, int v)
 	for (t = 1; t <= MAX_TXN; t++)
 		for (int row = 0; row < NROWS && HAS(known, t); row++)
 			if (row_vnode(row) == v && HAS(to->staged[row], t))
-				node_apply(s, r->who, row, t);
+				node_apply(s, who, row, t);
 }
 
 /* I4: the higher committed version stays, staged writes come along. */
-static void merge_row(State *s, const Recovery *r, int v)
+static void merge_row(State *s, const Recovery *r, int v, int who)
 {
-	Node *to = &s->node[r->who];
+	Node *to = &s->node[who];
 	int t;
 
 	if (to->floor[v] < r->floor)
@@ -155,10 +156,10 @@ static void merge_row(State *s, const Recovery *r, int v)
 	if (r->value == 0 && to->value[r->row] <= r->floor && rule(RULE_PASS_FLOOR))
 		to->value[r->row] = 0;
 	if (r->value != 0)
-		node_apply(s, r->who, r->row, r->value);
+		node_apply(s, who, r->row, r->value);
 	for (t = 1; t <= MAX_TXN && rule(RULE_PASS_STAGED); t++)
 		if (HAS(r->staged, t))
-			node_take(s, r->who, r->row, t);
+			node_take(s, who, r->row, t);
 }
 
 static void take_list(State *s, int n, int v, const Mask staged[NROWS])
@@ -186,7 +187,7 @@ static bool source_answers(State *s, const Recovery *r, int v)
 	return last_reply == REPLY_HELD && place_known(s, v, r->source) == PLACE_COMPLETE;
 }
 
-static void settle_answer(State *s, Recovery *r, int v)
+static void settle_answer(State *s, Recovery *r, int v, int who)
 {
 	int t = r->txn;
 	int row;
@@ -195,15 +196,15 @@ static void settle_answer(State *s, Recovery *r, int v)
 	{
 		case REPLY_COMMITTED:
 			for (row = 0; row < NROWS; row++)
-				if (row_vnode(row) == v && HAS(s->node[r->who].staged[row], t))
-					node_apply(s, r->who, row, t);
-			s->node[r->who].remembered |= (Mask) BIT(t);
+				if (row_vnode(row) == v && HAS(s->node[who].staged[row], t))
+					node_apply(s, who, row, t);
+			s->node[who].remembered |= (Mask) BIT(t);
 			break;
 		case REPLY_REFUSED:
 		case REPLY_NOT_HELD:
 		case REPLY_HORIZON:
 			/* forgotten there and not above the row's version: it makes no difference */
-			node_unstage(s, r->who, t, v);
+			node_unstage(s, who, t, v);
 			break;
 		default:
 			break; /* held: stays */
@@ -229,13 +230,13 @@ static RecoveryStep after(RecoveryStep step)
 	}
 }
 
-static void go_on(State *s, int v)
+static void go_on(State *s, int v, int who)
 {
-	Recovery *r = &s->recovery[v];
+	Recovery *r = &s->recovery[v][who];
 	Mask list[NROWS];
 
 	/* R has learned of a change of v: begin again */
-	if (s->changed[s->node[r->who].epoch][v] != r->epoch && rule(RULE_VOID_PASS))
+	if (s->changed[s->node[who].epoch][v] != r->epoch && rule(RULE_VOID_PASS))
 	{
 		void_it(r);
 		return;
@@ -254,7 +255,7 @@ static void go_on(State *s, int v)
 			r->step = RECOVERY_PAGE;
 			break;
 		case RECOVERY_PAGE:
-			merge_row(s, r, v);
+			merge_row(s, r, v, who);
 			r->value = r->staged = r->floor = 0;
 			r->row = (uint8_t) next_row(v, r->row);
 			r->step = r->row < NROWS ? RECOVERY_PASS : RECOVERY_MEMORY;
@@ -267,12 +268,12 @@ static void go_on(State *s, int v)
 				return;
 			}
 			if (rule(RULE_MEMORY_LAST))
-				take_memory(s, r, v);
+				take_memory(s, r, v, who);
 			r->row = 0;
 			r->step = (uint8_t) after(RECOVERY_MEMORY);
 			break;
 		case RECOVERY_JUDGE:
-			s->node[r->who].judging |= (uint8_t) BIT(v);
+			s->node[who].judging |= (uint8_t) BIT(v);
 			r->step = (uint8_t) after(RECOVERY_JUDGE);
 			break;
 		case RECOVERY_LIST:
@@ -287,27 +288,29 @@ static void go_on(State *s, int v)
 		case RECOVERY_LISTED:
 			for (int row = 0; row < NROWS; row++)
 				list[row] = r->staged & txns_on(row);
-			take_list(s, r->who, v, list);
+			take_list(s, who, v, list);
 			r->staged = 0;
-			r->todo = node_staged(s, r->who, v);
+			r->todo = node_staged(s, who, v);
 			r->step = RECOVERY_SETTLE;
 			break;
 		case RECOVERY_SETTLE:
 			r->step = (uint8_t) after(RECOVERY_SETTLE);
 			break;
 		case RECOVERY_ANSWER:
-			settle_answer(s, r, v);
+			settle_answer(s, r, v, who);
 			r->step = RECOVERY_SETTLE;
 			break;
 		default:
 			break;
 	}
+	if (r->step == RECOVERY_READY)
+		s->report[v][who] = (Report){1, r->epoch, s->node[who].incarnation};
 }
 
 /* Asks the source about one staged write: what it does not hold it refuses. */
-static void settle_ask(State *s, int v, int t)
+static void settle_ask(State *s, int v, int who, int t)
 {
-	Recovery *r = &s->recovery[v];
+	Recovery *r = &s->recovery[v][who];
 
 	r->todo &= (Mask) ~BIT(t);
 	last_reply = node_outcome(s, r->source, t, v, r->epoch, rule(RULE_SETTLE_REFUSES));
@@ -367,26 +370,26 @@ static void fetched(State *s, int v, int n)
 
 bool recovery_do(State *s, Step x)
 {
-	Recovery *r = &s->recovery[x.a];
+	Recovery *r;
 	Fetch *f;
 
 	switch (x.kind)
 	{
 		case STEP_RECOVER:
+			r = &s->recovery[x.a][x.b];
 			void_it(r);
-			r->who = x.b;
 			r->source = x.c;
 			r->epoch = opened(s, x.a);
 			r->row = (uint8_t) next_row(x.a, -1);
 			r->step = r->row < NROWS ? RECOVERY_PASS : RECOVERY_MEMORY;
 			if (!rule(RULE_MEMORY_LAST))
-				take_memory(s, r, x.a);
+				take_memory(s, r, x.a, x.b);
 			break;
 		case STEP_RECOVER_NEXT:
-			go_on(s, x.a);
+			go_on(s, x.a, x.b);
 			break;
 		case STEP_RECOVER_ASK:
-			settle_ask(s, x.a, x.b);
+			settle_ask(s, x.a, x.b, x.c);
 			break;
 		case STEP_FETCH:
 			f = &s->fetch[x.b][x.a];

@@ -66,9 +66,9 @@ static const char *places_text(const State *s, char *out, size_t size)
 	return out;
 }
 
-static const char *recovery_text(const State *before, int v)
+static const char *recovery_text(const State *before, int v, int who)
 {
-	const Recovery *r = &before->recovery[v];
+	const Recovery *r = &before->recovery[v][who];
 	static char out[80];
 	const char *from = node_name(r->source);
 
@@ -246,12 +246,11 @@ static bool say_recovery(const State *before, Step x, char *out, size_t k)
 					 node_name(x.b), x.a, node_name(x.c), before->changed[before->newest][x.a]);
 			break;
 		case STEP_RECOVER_NEXT:
-			snprintf(out, k, "%s (v%d) %s", node_name(before->recovery[x.a].who), x.a,
-					 recovery_text(before, x.a));
+			snprintf(out, k, "%s (v%d) %s", node_name(x.b), x.a, recovery_text(before, x.a, x.b));
 			break;
 		case STEP_RECOVER_ASK:
-			snprintf(out, k, "%s asks %s about %s: %s", node_name(before->recovery[x.a].who),
-					 node_name(before->recovery[x.a].source), txn_name(x.b), re);
+			snprintf(out, k, "%s asks %s about %s: %s", node_name(x.b),
+					 node_name(before->recovery[x.a][x.b].source), txn_name(x.c), re);
 			break;
 		case STEP_FETCH:
 			snprintf(out, k, "%s fetches what %s holds staged: %s", node_name(x.b), node_name(x.c),
@@ -283,7 +282,7 @@ static bool say_admin(const State *before, Step x, char *out, size_t k)
 			snprintf(out, k, "%s takes epoch %d", n, before->newest);
 			break;
 		case STEP_BACKUP:
-			snprintf(out, k, "a backup of A's disk is taken");
+			snprintf(out, k, "a backup of %s's disk is taken", n);
 			break;
 		case STEP_RESTART:
 			snprintf(out, k, "%s restarts %s", n,

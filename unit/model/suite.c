@@ -12,7 +12,7 @@
 #include "suite.h"
 
 #define MILLION 1000000u
-#define HOLD_STEPS (12 * MILLION)  /* of random walks in each scenario with all rules */
+#define HOLD_STEPS (8 * MILLION)   /* of random walks in each scenario with all rules */
 #define FIND_STEPS (150 * MILLION) /* at most, until a rule is missed */
 #define MAX_STATES (6 * MILLION)   /* breadth first */
 #define MAX_JOBS 16
@@ -68,13 +68,30 @@ static const Missing missing[] = {
 	{RULE_PURGE_FLOOR, "plain-delete", false},
 	{RULE_PASS_FLOOR, "older-disk", false},
 	{RULE_LAST_COPY, "failover", false},
-	{RULE_RETIRE, "move-simply", false},
+	{RULE_WAIT_ACKS, "move-chain", false},
+	{RULE_INCOMING_WRITES, "move-simply", false},
+	{RULE_RETIRE, "move-read", false},
+	{RULE_RETIRE_WRITES, "move-read", false},
+	{RULE_RETIRE_ACK, "move-read", false},
+	{RULE_FLIP_CHANGED, "move-again", false},
+	{RULE_FLIP_START, "move-lost", false},
+	{RULE_MOVE_START, "move-lost", false},
 	{RULE_START, "restart", false},
 	{RULE_LEASE, "failover", false},
 	{RULE_LEADER_ASKS, "leader", false},
 	{RULE_TERM, "leader", false},
 };
 #define NMISSING ((int) (sizeof(missing) / sizeof(missing[0])))
+
+/*
+ * A second line: off alone, the other rules hold (docs/model.md says why). Off, each holds in this scenario; should that
+ * change, the rule belongs above.
+ */
+static const Missing spare[] = {
+	{RULE_FRESH_TARGET, "move-again", true},
+	{RULE_FLIP_START, "move-lost", true},
+};
+#define NSPARE ((int) (sizeof(spare) / sizeof(spare[0])))
 
 static double seconds(void)
 {
@@ -191,16 +208,20 @@ typedef struct Job
 
 static bool run_job(const Options *o, int i)
 {
+	const Missing *m;
+
 	if (i < nscenarios)
 	{
 		rules_off = 0;
 		scene = &scenarios[i];
 		return explore(o, false, HOLD_STEPS);
 	}
-	rules_off = UINT64_C(1) << missing[i - nscenarios].rule;
-	scene = &scenarios[scenario_find(missing[i - nscenarios].scenario)];
-	rest_checked = missing[i - nscenarios].rest;
-	return explore(o, true, FIND_STEPS);
+	i -= nscenarios;
+	m = i < NMISSING ? &missing[i] : &spare[i - NMISSING];
+	rules_off = UINT64_C(1) << m->rule;
+	scene = &scenarios[scenario_find(m->scenario)];
+	rest_checked = m->rest;
+	return explore(o, i < NMISSING, i < NMISSING ? FIND_STEPS : HOLD_STEPS);
 }
 
 static bool start_job(Job *job, const Options *o, int i)
@@ -251,6 +272,8 @@ static int unchecked_rules(void)
 
 	for (i = 0; i < NMISSING; i++)
 		seen |= UINT64_C(1) << missing[i].rule;
+	for (i = 0; i < NSPARE; i++)
+		seen |= UINT64_C(1) << spare[i].rule;
 	for (i = 0; i < NRULES; i++)
 		if ((seen >> i & 1) == 0)
 		{
@@ -264,7 +287,7 @@ bool suite_run(const Options *o)
 {
 	Job jobs[MAX_JOBS] = {{0, NULL}};
 	int njobs = o->jobs < 1 ? 1 : o->jobs > MAX_JOBS ? MAX_JOBS : o->jobs;
-	int total = nscenarios + NMISSING;
+	int total = nscenarios + NMISSING + NSPARE;
 	double began = seconds();
 	int failed = unchecked_rules();
 	int running = 0;
@@ -292,8 +315,8 @@ bool suite_run(const Options *o)
 		running--;
 		(void) fflush(stdout);
 	}
-	printf("model: %d scenarios hold with all rules, %d rules are missed when off: %d of %d "
-		   "failed; %.0f s\n",
-		   nscenarios, NMISSING, failed, total, seconds() - began);
+	printf("model: %d scenarios hold with all rules, %d runs miss a rule that is off, %d need "
+		   "theirs only as a second line: %d of %d failed; %.0f s\n",
+		   nscenarios, NMISSING, NSPARE, failed, total, seconds() - began);
 	return failed == 0;
 }

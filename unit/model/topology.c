@@ -25,9 +25,15 @@ void targets_set(State *s, int epoch, int v)
 				t.judges |= BIT(n);
 				break;
 			case PLACE_RECOVERING:
-			case PLACE_INCOMING:
-			case PLACE_RETIRING:
 				t.others |= BIT(n);
+				break;
+			case PLACE_INCOMING:
+				if (rule(RULE_INCOMING_WRITES))
+					t.others |= BIT(n);
+				break;
+			case PLACE_RETIRING:
+				if (rule(RULE_RETIRE_WRITES))
+					t.others |= BIT(n);
 				break;
 			case PLACE_FAILED:
 				t.hints |= BIT(HINT_FOR(n));
@@ -55,16 +61,19 @@ bool is_stale(const State *s, int n, int epoch, int v)
 	return epoch < s->changed[node_epoch(s, n)][v];
 }
 
-/* What taking one more epoch does to a copy of vnode v. */
+/*
+ * What taking an epoch does to a copy of vnode v. The node compares it with the one it had: of those between, which it never
+ * saw, it knows only that v has changed.
+ */
 static void copy_changes(State *s, int n, int v, int epoch)
 {
 	Node *node = &s->node[n];
 	Place p = place_at(s, epoch, v, n);
 
-	if (s->changed[epoch][v] != epoch)
+	if (s->changed[epoch][v] <= s->changed[node->epoch][v])
 		return;
 	/* rule refusals end: with completeness, and while incomplete with every change */
-	if (place_is_incomplete(p) && rule(RULE_REFUSALS_LAPSE))
+	if (p != PLACE_COMPLETE && rule(RULE_REFUSALS_LAPSE))
 		node->refused[v] = 0;
 	if (rule(RULE_VOID_PASS) || !place_is_incomplete(p))
 		node->judging &= (uint8_t) ~BIT(v);
@@ -89,22 +98,15 @@ bool node_learn(State *s, int n, int epoch)
 {
 	uint8_t *mine = epoch_of(s, n);
 	uint8_t term = n == NODE_L ? s->log.term : s->node[n].term;
-	int e;
+	int v;
 
 	if (epoch <= *mine)
 		return true;
 	if ((epoch == s->leader.orphan || (s->leader.changing && epoch == s->newest)) && term > 0 &&
 		rule(RULE_TERM))
 		return false;
-	for (e = *mine + 1; e <= epoch; e++)
-	{
-		int v;
-
-		if (e == s->leader.orphan && e != epoch)
-			continue; /* never seen here */
-		for (v = 0; v < NVNODES && n != NODE_L; v++)
-			copy_changes(s, n, v, e);
-	}
+	for (v = 0; v < NVNODES && n != NODE_L; v++)
+		copy_changes(s, n, v, epoch);
 	*mine = (uint8_t) epoch;
 	return true;
 }
@@ -123,5 +125,6 @@ void topology_publish(State *s, uint8_t next[NVNODES][NDATA], unsigned force)
 		targets_set(s, e, v);
 		s->changed[e][v] = moved ? (uint8_t) e : s->changed[e - 1][v];
 	}
+	s->down[e] = s->down[e - 1];
 	s->newest = (uint8_t) e;
 }
