@@ -74,7 +74,6 @@ static const Missing missing[] = {
 	{RULE_RETIRE_WRITES, "move-read", false},
 	{RULE_RETIRE_ACK, "move-read", false},
 	{RULE_FLIP_CHANGED, "move-again", false},
-	{RULE_FLIP_START, "move-lost", false},
 	{RULE_MOVE_START, "move-lost", false},
 	{RULE_START, "restart", false},
 	{RULE_LEASE, "failover", false},
