@@ -34,6 +34,7 @@
 #define ADMIN_SETTLE_MS 1000 /* a new leader waits this long for the nodes' epochs */
 #define ADMIN_KEPT_TOPOLOGIES 100
 #define ADMIN_KEPT_EVENTS 100000
+#define ADMIN_KEPT_PLANS 100  /* that are over, with their moves */
 #define ADMIN_LEASE_BEATS 3	  /* a lease is this many heartbeats long (rule *lease*) */
 #define ADMIN_CONFIRM_MS 1000 /* leases are given so long after the database said that we lead */
 

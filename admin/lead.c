@@ -104,6 +104,7 @@ DorisStatus lead_publish(Lead *l, Topology *t, const Event *events, int n, Doris
 	admin_count(a, COUNT_PUBLISHED);
 	topology_unref(l->stored);
 	l->stored = topology_ref(t);
+	l->cluster.groups = t->groups;
 	/* Rule *publish*: only now, committed, does anybody get to see it. */
 	(void) admin_set_topology(a, t);
 	return DORIS_OK;
@@ -151,8 +152,10 @@ static DorisStatus take_over(Lead *l, DorisError *err)
 	uint64_t floor = atomic_load(&a->term);
 	uint64_t began = 0;
 	Topology *stored = NULL;
-	DorisStatus status = read_cluster(l, err);
+	DorisStatus status;
 
+	l->have_cluster = false; /* another leader may have added a group, or dropped one */
+	status = read_cluster(l, err);
 	if (status == DORIS_OK)
 		status = schema_topology(&l->db, &a->keys, 0, &stored, err);
 	topology_unref(l->stored);

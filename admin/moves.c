@@ -8,8 +8,14 @@
 
 MoveState move_state(const Topology *t, const Move *m)
 {
-	const TopoCopy *copy = topology_copy(t, m->group, m->vnode);
+	const TopoCopy *copy = m->group <= t->groups ? topology_copy(t, m->group, m->vnode) : NULL;
 
+	if (copy == NULL)
+		return m->to == 0 ? MOVE_DONE : MOVE_WAITS;
+	if (m->to == 0)
+		return copy->complete ? MOVE_WAITS : MOVE_RETIRES;
+	if (copy->owner == m->to && !copy->complete)
+		return MOVE_FILLS;
 	if (copy->owner == m->to)
 		return copy->retiring != 0 ? MOVE_RETIRES : MOVE_DONE;
 	return copy->incoming == m->to ? MOVE_FILLS : MOVE_WAITS;
@@ -93,6 +99,68 @@ uint32_t moves_drop_orphans(Topology *t, uint64_t epoch, MoveWantedFn wanted, vo
 			n++;
 		}
 	return n;
+}
+
+bool moves_add_group(Topology *t, const Move *moves, uint32_t n, uint64_t epoch)
+{
+	if (n == 0 || !topology_set_groups(t, moves[0].group))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		TopoCopy *copy = topology_copy(t, moves[i].group, moves[i].vnode);
+
+		copy->owner = moves[i].to;
+		copy->changed = epoch;
+	}
+	return true;
+}
+
+void moves_retire_group(Topology *t, uint64_t epoch)
+{
+	for (uint32_t v = 0; v < t->vnodes; v++)
+	{
+		TopoCopy *copy = topology_copy(t, t->groups, v);
+
+		copy->complete = false;
+		copy->changed = epoch;
+	}
+}
+
+bool moves_may_drop_group(const Topology *t, MoveAckedFn acked, void *arg)
+{
+	uint64_t since = 0;
+
+	for (uint32_t v = 0; v < t->vnodes; v++)
+	{
+		const TopoCopy *copy = topology_copy(t, t->groups, v);
+
+		if (copy->complete)
+			return false;
+		if (copy->changed > since)
+			since = copy->changed;
+	}
+	/* one that is down has no lease any more (rule *lease*) */
+	for (uint32_t i = 0; i < t->nnodes; i++)
+		if (t->nodes[i].group == t->groups && t->nodes[i].condition == NODE_UP &&
+			acked(arg, t->nodes[i].id) < since)
+			return false;
+	return true;
+}
+
+bool moves_drop_group(Topology *t, uint64_t epoch)
+{
+	if (!topology_set_groups(t, t->groups - 1))
+		return false;
+	/* the reading order is another one: of every vnode something has changed */
+	for (uint32_t v = 0; v < t->vnodes; v++)
+		topology_copy(t, 1, v)->changed = epoch;
+	for (uint32_t i = 0; i < t->nnodes; i++)
+		if (t->nodes[i].group > t->groups)
+		{
+			t->nodes[i].role = NODE_SPARE;
+			t->nodes[i].group = 0;
+		}
+	return true;
 }
 
 bool moves_any(const Topology *t)

@@ -14,8 +14,8 @@ typedef struct Move
 {
 	uint32_t group;
 	uint32_t vnode;
-	uint32_t from; /* who owned it when the plan was made */
-	uint32_t to;
+	uint32_t from; /* who owned it when the plan was made; 0: nobody, the group is a new one */
+	uint32_t to;   /* 0: nobody, the group is dropped */
 	uint64_t rows; /* about, when the plan was made */
 	uint64_t bytes;
 } Move;
@@ -23,7 +23,7 @@ typedef struct Move
 typedef enum MoveState
 {
 	MOVE_WAITS,
-	MOVE_FILLS,
+	MOVE_FILLS, /* or is incomplete again, or has been since its group was added */
 	MOVE_RETIRES,
 	MOVE_DONE
 } MoveState;
@@ -40,6 +40,7 @@ typedef enum MoveMay
 	MOVE_UNHEALTHY /* a copy of the vnode is incomplete: first things first */
 } MoveMay;
 
+/* A group that is dropped: it waits while the copy is complete, and retires from then on. */
 extern MoveState move_state(const Topology *t, const Move *m);
 /*
  * May a move that waits begin? Rule *leftovers*: only once the new node's present start has acknowledged an epoch in which it
@@ -54,6 +55,15 @@ extern uint32_t moves_release(Topology *t, uint64_t epoch, MoveAckedFn acked, vo
 /* Ends fillings that nobody wants: is wanted for (group, vnode, node) asked of each. Returns how many copies. */
 typedef bool (*MoveWantedFn)(void *arg, uint32_t group, uint32_t vnode, uint32_t node);
 extern uint32_t moves_drop_orphans(Topology *t, uint64_t epoch, MoveWantedFn wanted, void *arg);
+/* A new group, with the owners that its moves name, all incomplete. False: no memory. */
+extern bool moves_add_group(Topology *t, const Move *moves, uint32_t n, uint64_t epoch);
+/*
+ * The steps of dropping the last group: first none of its copies serves reads or judges any more, though all still take writes;
+ * then, once its nodes have acknowledged that (rule *retire*), it goes.
+ */
+extern void moves_retire_group(Topology *t, uint64_t epoch);
+extern bool moves_may_drop_group(const Topology *t, MoveAckedFn acked, void *arg);
+extern bool moves_drop_group(Topology *t, uint64_t epoch); /* false: no memory */
 /* Has the topology copies that are moving? */
 extern bool moves_any(const Topology *t);
 

@@ -262,6 +262,8 @@ void operate_run(Lead *l, Job *job)
 		case OPERATE_EXPAND:
 		case OPERATE_SHRINK:
 		case OPERATE_REBALANCE:
+		case OPERATE_ADD_GROUP:
+		case OPERATE_DROP_GROUP:
 			status = plan_request(l, job, &err);
 			break;
 		case OPERATE_PAUSE:

@@ -74,6 +74,31 @@ static int by_vnode(const void *a, const void *b)
 	return x->group < y->group ? -1 : x->group > y->group;
 }
 
+/* A copy of a new group, whose size is that of the others. */
+static void size_like_others(const Lead *l, Draft *d)
+{
+	uint64_t rows = 0;
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < l->stored->nnodes; i++)
+	{
+		const TopoNode *node = &l->stored->nodes[i];
+		const HeartReport *r = node->group == 1 ? reports_of(l, node->id) : NULL;
+
+		if (r != NULL)
+		{
+			rows += r->report.rows;
+			bytes += r->report.bytes;
+		}
+	}
+	for (uint32_t i = 0; i < d->plan.nmoves; i++)
+	{
+		d->plan.moves[i].rows = rows / l->stored->vnodes;
+		d->plan.moves[i].bytes = bytes / l->stored->vnodes;
+		d->plan.bytes_total += d->plan.moves[i].bytes;
+	}
+}
+
 /* Adds the moves of one group. */
 static DorisStatus draft_group(Lead *l, Draft *d, uint32_t group, const BalanceNode *nodes,
 							   uint32_t n, uint32_t replaced, uint32_t by, DorisError *err)
@@ -89,7 +114,9 @@ static DorisStatus draft_group(Lead *l, Draft *d, uint32_t group, const BalanceN
 	if (owner == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory for a plan");
 	for (uint32_t v = 0; v < t->vnodes; v++)
-		owner[v] = topology_copy(t, group, v)->owner;
+		owner[v] = group <= t->groups ? topology_copy(t, group, v)->owner : 0;
+	if (group > t->groups)
+		map.groups = group;
 	map.owner = owner;
 	if (replaced != 0)
 	{
@@ -196,7 +223,8 @@ static DorisStatus members(const Lead *l, const Weights *w, const Operate *o, ui
 	if (left)
 		return DORIS_OK;
 	(void) doris_error(err, DORIS_CONFLICT, "group %u would have no node left", group);
-	return doris_hint(err, "Expand the group by other nodes first.");
+	return doris_hint(err,
+					  "Expand the group by other nodes first, or drop it: doris_drop_group().");
 }
 
 static DorisStatus draft_one(Lead *l, Draft *d, const Weights *w, const Operate *o, uint32_t group,
@@ -271,6 +299,60 @@ static DorisStatus draft_replace(Lead *l, Draft *d, const Operate *o, DorisError
 	return draft_group(l, d, node->group, NULL, 0, node->id, by->id, err);
 }
 
+/* Every vnode gets one more copy, on the named nodes. */
+static DorisStatus draft_add_group(Lead *l, Draft *d, const Weights *w, const Operate *o,
+								   DorisError *err)
+{
+	BalanceNode *nodes = calloc((size_t) o->nnames + 1, sizeof(*nodes));
+	DorisStatus status = check_names(l, o, err);
+
+	if (nodes == NULL)
+		return doris_error(err, DORIS_NO_MEMORY, "out of memory for a plan");
+	if (status == DORIS_OK && l->stored->groups == DORIS_MAX_GROUPS)
+		status = doris_error(err, DORIS_LIMIT, "the cluster has %d groups, the most it can have",
+							 DORIS_MAX_GROUPS);
+	for (uint32_t i = 0; i < o->nnames && status == DORIS_OK; i++)
+	{
+		const TopoNode *node = topology_node_by_name(l->stored, o->names[i]);
+
+		status = check_new(node, err);
+		if (status == DORIS_OK &&
+			(node->role == NODE_DATA || verdict_owned(l->stored, node->id) > 0))
+			status = doris_error(err, DORIS_CONFLICT, "node \"%s\" is in group %u already",
+								 node->name, node->group);
+		nodes[i] = (BalanceNode){.id = node->id, .weight = weight_of(w, node->id)};
+	}
+	if (status == DORIS_OK)
+		status = draft_group(l, d, l->stored->groups + 1, nodes, o->nnames, 0, 0, err);
+	if (status == DORIS_OK)
+		size_like_others(l, d);
+	free(nodes);
+	return status;
+}
+
+static DorisStatus draft_drop_group(Lead *l, Draft *d, const Operate *o, DorisError *err)
+{
+	DorisStatus status = check_group(l, o->group, err);
+
+	if (status != DORIS_OK)
+		return status;
+	if (l->stored->groups == 1)
+		return doris_error(err, DORIS_CONFLICT, "group 1 is the only one");
+	if (o->group != l->stored->groups)
+	{
+		(void) doris_error(err, DORIS_CONFLICT, "group %u is not the last one", o->group);
+		return doris_hint(err, "Only the last group, %u, can be dropped.", l->stored->groups);
+	}
+	for (uint32_t v = 0; v < l->stored->vnodes && status == DORIS_OK; v++)
+	{
+		BalanceMove m = {.vnode = v, .from = topology_copy(l->stored, o->group, v)->owner};
+
+		status = add_move(l, d, o->group, &m, err);
+	}
+	d->minimum = d->plan.nmoves;
+	return status;
+}
+
 static DorisStatus draft(Lead *l, Draft *d, const Operate *o, DorisError *err)
 {
 	Weights w = {NULL, 0};
@@ -295,6 +377,14 @@ static DorisStatus draft(Lead *l, Draft *d, const Operate *o, DorisError *err)
 			status = check_group(l, o->group, err);
 			if (status == DORIS_OK)
 				status = draft_one(l, d, &w, o, o->group, false, err);
+			break;
+		case OPERATE_ADD_GROUP:
+			kind = "add_group";
+			status = draft_add_group(l, d, &w, o, err);
+			break;
+		case OPERATE_DROP_GROUP:
+			kind = "drop_group";
+			status = draft_drop_group(l, d, o, err);
 			break;
 		default:
 			status = draft_replace(l, d, o, err);
@@ -403,7 +493,8 @@ static bool same_moves(const MovePlan *a, const MovePlan *b, const Operate *o, c
 		const Move *m = &a->moves[i];
 		const TopoNode *node = topology_node(t, o->verb == OPERATE_SHRINK ? m->from : m->to);
 
-		if ((o->verb == OPERATE_EXPAND || o->verb == OPERATE_SHRINK) &&
+		if ((o->verb == OPERATE_EXPAND || o->verb == OPERATE_SHRINK ||
+			 o->verb == OPERATE_ADD_GROUP) &&
 			(node == NULL || !is_named(o, node->name)))
 			return false;
 		if (o->verb == OPERATE_REPLACE && (node == NULL || strcmp(node->name, o->by) != 0))
@@ -415,20 +506,26 @@ static bool same_moves(const MovePlan *a, const MovePlan *b, const Operate *o, c
 /* An active plan that is what is asked for. */
 static MovePlan *find_same(Lead *l, const Operate *o)
 {
-	static const char *const kinds[] = {[OPERATE_REPLACE] = "replace",
-										[OPERATE_EXPAND] = "expand",
-										[OPERATE_SHRINK] = "shrink",
-										[OPERATE_REBALANCE] = "rebalance"};
+	static const char *const kinds[] = {
+		[OPERATE_REPLACE] = "replace",	   [OPERATE_EXPAND] = "expand",
+		[OPERATE_SHRINK] = "shrink",	   [OPERATE_REBALANCE] = "rebalance",
+		[OPERATE_ADD_GROUP] = "add_group", [OPERATE_DROP_GROUP] = "drop_group"};
 	const TopoNode *node = topology_node_by_name(l->stored, o->node);
 	MovePlan like = {.node = o->verb == OPERATE_REPLACE && node != NULL ? node->id : 0};
 
 	snprintf(like.kind, sizeof(like.kind), "%s", kinds[o->verb]);
 	for (int i = 0; i < l->nplans; i++)
 		if (same_moves(&l->plans[i], &like, o, l->stored) &&
-			(o->verb == OPERATE_REPLACE || o->verb == OPERATE_SHRINK ||
+			((o->verb != OPERATE_EXPAND && o->verb != OPERATE_REBALANCE) ||
 			 l->plans[i].moves[0].group == o->group))
 			return &l->plans[i];
 	return NULL;
+}
+
+/* Another number of groups changes something of every vnode. */
+static bool changes_groups(const Draft *d)
+{
+	return strcmp(d->plan.kind, "add_group") == 0 || strcmp(d->plan.kind, "drop_group") == 0;
 }
 
 static DorisStatus check_alone(Lead *l, const Draft *d, DorisError *err)
@@ -439,7 +536,7 @@ static DorisStatus check_alone(Lead *l, const Draft *d, DorisError *err)
 
 	for (uint32_t g = 1; g <= l->stored->groups; g++)
 	{
-		const MovePlan *other = in_group(d, g) ? plans_in_group(l, g) : NULL;
+		const MovePlan *other = in_group(d, g) || changes_groups(d) ? plans_in_group(l, g) : NULL;
 
 		if (other == NULL)
 			continue;
@@ -565,6 +662,13 @@ DorisStatus plan_control(Lead *l, Job *job, DorisError *err)
 		status = tell(l, o->plan, &reply, err);
 	else if (p == NULL)
 		status = not_running(l, o->plan, err);
+	else if (o->verb == OPERATE_CANCEL && strcmp(p->kind, "add_group") == 0)
+	{
+		(void) doris_error(err, DORIS_CONFLICT, "plan %u has added group %u already", p->id,
+						   p->moves[0].group);
+		status = doris_hint(err, "Let it end, then drop the group with doris_drop_group(%u).",
+							p->moves[0].group);
+	}
 	else if (o->verb == OPERATE_CANCEL)
 		status = plans_cancel(l, p, NULL, err);
 	else

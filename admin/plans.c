@@ -81,6 +81,11 @@ void plans_add(Lead *l, MovePlan *p)
 	l->next_plans = 0;
 }
 
+static bool is_kind(const MovePlan *p, const char *kind)
+{
+	return strcmp(p->kind, kind) == 0;
+}
+
 MovePlan *plans_find(Lead *l, uint32_t id)
 {
 	for (int i = 0; i < l->nplans; i++)
@@ -92,9 +97,16 @@ MovePlan *plans_find(Lead *l, uint32_t id)
 MovePlan *plans_in_group(Lead *l, uint32_t group)
 {
 	for (int i = 0; i < l->nplans; i++)
-		for (uint32_t k = 0; k < l->plans[i].nmoves; k++)
-			if (l->plans[i].moves[k].group == group)
-				return &l->plans[i];
+	{
+		MovePlan *p = &l->plans[i];
+
+		/* another number of groups is everybody's business */
+		if (is_kind(p, "add_group") || is_kind(p, "drop_group"))
+			return p;
+		for (uint32_t k = 0; k < p->nmoves; k++)
+			if (p->moves[k].group == group)
+				return p;
+	}
 	return NULL;
 }
 
@@ -161,17 +173,32 @@ static void set_why(MovePlan *p, const char *fmt, ...)
 	va_end(args);
 }
 
-/* New nodes become members of the group. Returns how many. */
-static uint32_t enter(const MovePlan *p, Topology *t)
+uint32_t plans_dropped_group(const Lead *l)
+{
+	for (int i = 0; i < l->nplans; i++)
+		if (is_kind(&l->plans[i], "drop_group") && !l->plans[i].paused)
+			return l->plans[i].moves[0].group;
+	return 0;
+}
+
+/* New nodes become members of the group, which may be a new one. Returns how many edits. */
+static uint32_t enter(MovePlan *p, Topology *t, uint64_t epoch)
 {
 	uint32_t n = 0;
+
+	if (is_kind(p, "add_group") && p->moves[0].group > t->groups &&
+		!moves_add_group(t, p->moves, p->nmoves, epoch))
+	{
+		set_why(p, "out of memory");
+		return 0;
+	}
 
 	for (uint32_t i = 0; i < p->nmoves; i++)
 	{
 		TopoNode *node = verdict_node(t, p->moves[i].to);
 
 		if (node == NULL || node->role == NODE_DATA)
-			continue;
+			continue; /* also those that a dropped group leaves */
 		node->role = NODE_DATA;
 		node->group = (uint8_t) p->moves[i].group;
 		n++;
@@ -316,6 +343,34 @@ static void check_dests(Lead *l, MovePlan *p, const Topology *t, Dest *dests)
 	}
 }
 
+/* Each vnode of a group that is to go must be complete elsewhere. */
+static bool group_is_spare(MovePlan *p, const Topology *t)
+{
+	for (uint32_t v = 0; v < t->vnodes; v++)
+		if (!verdict_elsewhere(t, t->groups, v, NULL))
+		{
+			set_why(p, "no other copy of vnode %u is complete on a node that is up", v);
+			return false;
+		}
+	return true;
+}
+
+static uint32_t step_drop_group(Lead *l, MovePlan *p, Topology *t, uint64_t epoch, uint32_t waiting)
+{
+	if (p->paused || t->groups != p->moves[0].group || !group_is_spare(p, t))
+		return 0;
+	if (waiting > 0)
+		moves_retire_group(t, epoch);
+	else if (!moves_may_drop_group(t, plans_acked, l))
+		return 0;
+	else if (!moves_drop_group(t, epoch))
+	{
+		set_why(p, "out of memory");
+		return 0;
+	}
+	return 1;
+}
+
 /* The plan's next moves, as edits of the topology. Returns how many edits. */
 static uint32_t step(Lead *l, MovePlan *p, Topology *t, uint64_t epoch)
 {
@@ -330,9 +385,14 @@ static uint32_t step(Lead *l, MovePlan *p, Topology *t, uint64_t epoch)
 	}
 	p->why[0] = '\0';
 	if (!p->entered)
-		edits += enter(p, t);
+		edits += enter(p, t, epoch);
 	waiting = look(l, p, t, dests);
-	if (waiting == 0 && p->under_way == 0)
+	if (is_kind(p, "drop_group"))
+	{
+		edits += step_drop_group(l, p, t, epoch, waiting);
+		waiting = 0;
+	}
+	else if (waiting == 0 && p->under_way == 0)
 		edits += leave(p, t);
 	if (waiting > 0 && !p->paused)
 		check_dests(l, p, t, dests);
@@ -382,7 +442,7 @@ static const char *lost_node(const MovePlan *p, const Topology *t)
 	{
 		const TopoNode *node;
 
-		if (p->moves[i].to == last)
+		if (p->moves[i].to == last || p->moves[i].to == 0)
 			continue;
 		last = p->moves[i].to;
 		node = topology_node(t, last);
@@ -483,7 +543,10 @@ static uint32_t step_all(Lead *l, Topology *t, uint64_t epoch)
 
 	edits += moves_drop_orphans(t, epoch, is_wanted, l);
 	for (int i = 0; i < l->nplans; i++)
-		edits += step(l, &l->plans[i], t, epoch);
+	{
+		l->plans[i].edits = step(l, &l->plans[i], t, epoch);
+		edits += l->plans[i].edits;
+	}
 	return edits;
 }
 
@@ -541,7 +604,7 @@ void plans_run(Lead *l, uint64_t now)
 
 		p->entered = true;
 		/* with nothing left to edit: what its last step did stands in the topology */
-		if (p->done == p->nmoves && edits == 0)
+		if (p->done == p->nmoves && p->edits == 0)
 			end(l, p);
 		else
 			tell_numbers(l, p, now);

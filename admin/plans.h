@@ -10,7 +10,7 @@
 typedef struct MovePlan
 {
 	uint32_t id;
-	char kind[16]; /* expand, shrink, rebalance, replace */
+	char kind[16]; /* expand, shrink, rebalance, replace, add_group, drop_group */
 	bool paused;
 	uint32_t node; /* replace: who is dead at the end; else 0 */
 	Move *moves;   /* in vnode order */
@@ -28,8 +28,9 @@ typedef struct MovePlan
 	uint64_t progress_ms; /* when something was last done, clock_mono_ms */
 	uint64_t stored_ms;	  /* when numbers were last stored */
 	uint64_t stored_bytes;
-	uint64_t rate; /* bytes a second, of late */
-	bool stalled;  /* told */
+	uint64_t rate;	/* bytes a second, of late */
+	bool stalled;	/* told */
+	uint32_t edits; /* of the step before */
 } MovePlan;
 
 extern void plan_free(MovePlan *p);
@@ -66,6 +67,8 @@ extern MovePlan *plans_in_group(Lead *l, uint32_t group);
 extern DORIS_MUST_CHECK DorisStatus plans_pause(Lead *l, MovePlan *p, bool pause, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus plans_cancel(Lead *l, MovePlan *p, const char *why,
 												 DorisError *err);
+/* The group that a plan is dropping; 0: none. */
+extern uint32_t plans_dropped_group(const Lead *l);
 /* Forgets what this leader knew of plans: the journal has it. */
 extern void plans_forget(Lead *l);
 /* Reads them again if they were forgotten. */

@@ -68,7 +68,8 @@ static DorisStatus write_copies(Db *db, const Topology *old, const Topology *t, 
 		{
 			const TopoCopy *copy = &t->copies[at];
 
-			if (old != NULL && same_copy(&old->copies[at], copy))
+			if (old != NULL && at < (size_t) old->groups * old->vnodes &&
+				same_copy(&old->copies[at], copy))
 				continue;
 			array_int(&a[0], (int64_t) (at / t->vnodes) + 1);
 			array_int(&a[1], (int64_t) (at % t->vnodes));
@@ -332,12 +333,28 @@ static bool copies_differ(const Topology *old, const Topology *t)
 {
 	size_t n = (size_t) t->groups * t->vnodes;
 
-	if (old == NULL)
+	if (old == NULL || old->groups != t->groups)
 		return true;
 	for (size_t i = 0; i < n; i++)
 		if (!same_copy(&old->copies[i], &t->copies[i]))
 			return true;
 	return false;
+}
+
+/* One more group, or one fewer. */
+static DorisStatus write_groups(Db *db, const Topology *t, DorisError *err)
+{
+	DbParams p;
+	DorisStatus status;
+
+	params_init(&p);
+	params_int(&p, t->groups);
+	status = db_query(db, "UPDATE doris.cluster SET groups = $1::int4", &p, false, NULL, err);
+	if (status == DORIS_OK)
+		status = db_query(db, "DELETE FROM doris.copies WHERE group_id > $1::int4", &p, false, NULL,
+						  err);
+	params_free(&p);
+	return status;
 }
 
 DorisStatus schema_publish(Db *db, uint64_t term, const Topology *old, const Topology *t,
@@ -351,6 +368,8 @@ DorisStatus schema_publish(Db *db, uint64_t term, const Topology *old, const Top
 		status = db_query(db, "DELETE FROM doris.copies", NULL, false, NULL, err);
 	if (status == DORIS_OK && old == NULL)
 		status = db_query(db, "DELETE FROM doris.namespaces", NULL, false, NULL, err);
+	if (status == DORIS_OK && old != NULL && old->groups != t->groups)
+		status = write_groups(db, t, err);
 	if (status == DORIS_OK)
 		status = write_copies(db, old, t, err);
 	if (status == DORIS_OK)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "fault.h"
-#include "lead.h"
+#include "plans.h"
 #include "version.h"
 
 static Seen *find(const Lead *l, uint32_t node)
@@ -229,7 +229,7 @@ void reports_ready(Lead *l, uint64_t now)
 		if (s->ready && reports_current(l, &s->latest))
 			done += verdict_ready(t, l->stored, s->latest.node, s->latest.report.incarnation,
 								  s->latest.report.ready, s->latest.report.nready,
-								  l->stored->epoch + 1);
+								  l->stored->epoch + 1, plans_dropped_group(l));
 		s->ready = false;
 	}
 	if (done > 0)

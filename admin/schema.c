@@ -497,11 +497,15 @@ DorisStatus schema_trim(Db *db, uint64_t term, DorisError *err)
 	params_init(&p);
 	params_int(&p, (int64_t) term);
 	params_int(&p, ADMIN_KEPT_EVENTS);
+	params_int(&p, ADMIN_KEPT_PLANS);
 	return schema_guarded(
 		db,
 		"WITH l AS (SELECT FROM doris.leader WHERE term = $1::int8 FOR UPDATE), "
 		"d AS (DELETE FROM doris.events WHERE id <= (SELECT max(id) FROM doris.events) - "
-		"$2::int8 AND EXISTS (SELECT FROM l)) "
+		"$2::int8 AND EXISTS (SELECT FROM l)), "
+		"m AS (DELETE FROM doris.moves WHERE EXISTS (SELECT FROM l) AND plan_id IN "
+		"(SELECT plan_id FROM doris.plans WHERE state IN ('done', 'cancelled') "
+		"ORDER BY plan_id DESC OFFSET $3::int8)) "
 		"SELECT count(*) FROM l",
 		&p, term, err);
 }

@@ -84,7 +84,7 @@ extern DORIS_MUST_CHECK DorisStatus schema_plan_end(Db *db, uint64_t term, uint3
 
 extern DORIS_MUST_CHECK DorisStatus schema_events(Db *db, uint64_t term, const Event *events, int n,
 												  DorisError *err);
-/* Forgets the oldest events. */
+/* Forgets the oldest events, and the moves of plans that were over long ago. */
 extern DORIS_MUST_CHECK DorisStatus schema_trim(Db *db, uint64_t term, DorisError *err);
 
 #endif

@@ -261,7 +261,7 @@ StartResult verdict_start(Topology *t, uint32_t node, const StartFacts *facts, u
 }
 
 uint32_t verdict_ready(Topology *t, const Topology *now, uint32_t node, uint64_t incarnation,
-					   const ReadyCopy *ready, uint32_t n, uint64_t epoch)
+					   const ReadyCopy *ready, uint32_t n, uint64_t epoch, uint32_t dropped)
 {
 	const TopoNode *owner = topology_node(t, node);
 	uint32_t done = 0;
@@ -279,6 +279,8 @@ uint32_t verdict_ready(Topology *t, const Topology *now, uint32_t node, uint64_t
 		{
 			TopoCopy *copy = topology_copy(t, g, v);
 
+			if (g == dropped)
+				continue;
 			if (copy->incoming == node)
 			{
 				/* Rule *retire*: the old owner still takes writes, until it knows that it is none. */

@@ -64,10 +64,11 @@ extern StartResult verdict_start(Topology *t, uint32_t node, const StartFacts *f
 								 uint64_t epoch, bool *changed, VerdictCount *out);
 /*
  * Rule *complete*: the copies that the node says are ready, and by the newest topology `now` still may be. Returns how
- * many. Nodes that are ready at the same time do not void each other; verdict_excuse comes after all of them.
+ * many. Nodes that are ready at the same time do not void each other; verdict_excuse comes after all of them. dropped: a
+ * group that is on its way out: its copies stay incomplete; 0: none.
  */
 extern uint32_t verdict_ready(Topology *t, const Topology *now, uint32_t node, uint64_t incarnation,
-							  const ReadyCopy *ready, uint32_t n, uint64_t epoch);
+							  const ReadyCopy *ready, uint32_t n, uint64_t epoch, uint32_t dropped);
 /*
  * The node is up, and the peers that its incomplete copies wait for are lost: an operator declares these complete.
  * Returns how many.

@@ -282,11 +282,9 @@ static DorisStatus take_locked(Worker *w, Topology *t, uint32_t node, bool *take
 		return doris_error(err, DORIS_DENIED, "%s has another topology of epoch %llu", node_name(n),
 						   (unsigned long long) t->epoch);
 	}
-	if (old != NULL && (t->vnodes != old->topo->vnodes || t->groups != old->topo->groups))
-		return doris_error(
-			err, DORIS_DENIED,
-			"%s: a topology of %u vnodes and %u groups, but the cluster has %u and %u",
-			node_name(n), t->vnodes, t->groups, old->topo->vnodes, old->topo->groups);
+	if (old != NULL && t->vnodes != old->topo->vnodes)
+		return doris_error(err, DORIS_DENIED, "%s: a topology of %u vnodes, but the cluster has %u",
+						   node_name(n), t->vnodes, old->topo->vnodes);
 	st = placement_make(t, node, &p, err);
 	if (st != DORIS_OK)
 		return st;

@@ -345,13 +345,13 @@ static void ready_copies(void **state)
 	now = topology_clone(t);
 	assert_non_null(now);
 	/* of another start, of another epoch, of another node */
-	assert_int_equal(verdict_ready(t, now, 1, 5, ready, nready, 4), 0);
-	assert_int_equal(verdict_ready(t, now, 2, 102, ready, nready, 4), 0);
+	assert_int_equal(verdict_ready(t, now, 1, 5, ready, nready, 4, 0), 0);
+	assert_int_equal(verdict_ready(t, now, 2, 102, ready, nready, 4, 0), 0);
 	ready[0].changed = 2;
-	assert_int_equal(verdict_ready(t, now, 1, 101, ready, nready, 4), VNODES / 2 - 1);
+	assert_int_equal(verdict_ready(t, now, 1, 101, ready, nready, 4, 0), VNODES / 2 - 1);
 	assert_int_equal(verdict_incomplete(t, 1), 1);
 	ready[0].changed = 3;
-	assert_int_equal(verdict_ready(t, t, 1, 101, ready, nready, 5), 1);
+	assert_int_equal(verdict_ready(t, t, 1, 101, ready, nready, 5, 0), 1);
 	assert_int_equal(verdict_incomplete(t, 1), 0);
 	assert_int_equal(topology_copy(t, 1, ready[0].vnode)->changed, 5);
 	assert_int_equal(topology_copy(t, 1, ready[1].vnode)->changed, 4);
@@ -359,7 +359,7 @@ static void ready_copies(void **state)
 	verdict_down(t, 1, 6, &nobody, &n);
 	for (uint32_t i = 0; i < nready; i++)
 		ready[i].changed = 6;
-	assert_int_equal(verdict_ready(t, t, 1, 101, ready, nready, 7), 0);
+	assert_int_equal(verdict_ready(t, t, 1, 101, ready, nready, 7, 0), 0);
 	topology_unref(now);
 	topology_unref(t);
 }
@@ -381,12 +381,12 @@ static void ready_copies_of_three_groups(void **state)
 	verdict_up(t, 1, 4, &nobody, &n);
 	verdict_up(t, 3, 5, &nobody, &n);
 	ready = (ReadyCopy){v, 4};
-	assert_int_equal(verdict_ready(t, t, 1, 101, &ready, 1, 6),
+	assert_int_equal(verdict_ready(t, t, 1, 101, &ready, 1, 6, 0),
 					 0); /* the other's return voided it */
 	ready.changed = 5;
 	now = topology_clone(t);
-	assert_int_equal(verdict_ready(t, now, 1, 101, &ready, 1, 6), 1);
-	assert_int_equal(verdict_ready(t, now, 3, 103, &ready, 1, 6), 1);
+	assert_int_equal(verdict_ready(t, now, 1, 101, &ready, 1, 6, 0), 1);
+	assert_int_equal(verdict_ready(t, now, 3, 103, &ready, 1, 6, 0), 1);
 	assert_int_equal(topology_changed(t, v), 6);
 	topology_unref(now);
 	topology_unref(t);

@@ -79,7 +79,8 @@ typedef struct Heartbeat
 	uint64_t incarnation;
 	uint64_t echo_ms;
 	uint32_t lease_ms;
-	uint32_t move_rate_mb; /* what the node may pull per second for copies that move to it; 0: no limit */
+	uint32_t
+		move_rate_mb; /* what the node may pull per second for copies that move to it; 0: no limit */
 } Heartbeat;
 
 #define DORIS_MAX_READY 4096 /* copies named in one report; the rest follow in the next ones */
@@ -190,8 +191,10 @@ typedef enum OperateVerb
 	OPERATE_REBALANCE = 6, /* the nodes of group `group` get their shares, by their weights */
 	OPERATE_PAUSE = 7,	   /* plan `plan` begins nothing new */
 	OPERATE_RESUME = 8,
-	OPERATE_CANCEL = 9, /* what has moved stays where it is, what is under way is dropped */
-	OPERATE_PLANS = 10	/* changes nothing: plan `plan`; 0: the latest ones */
+	OPERATE_CANCEL = 9,		/* what has moved stays where it is, what is under way is dropped */
+	OPERATE_PLANS = 10,		/* changes nothing: plan `plan`; 0: the latest ones */
+	OPERATE_ADD_GROUP = 11, /* the nodes become one more group: another copy of everything */
+	OPERATE_DROP_GROUP = 12 /* the last group, `group`, goes; its nodes are spares then */
 } OperateVerb;
 
 typedef struct Operate
@@ -228,7 +231,7 @@ typedef struct PlanMove
 typedef struct PlanInfo
 {
 	uint32_t id;
-	char kind[16];	/* expand, shrink, rebalance, replace */
+	char kind[16];	/* expand, shrink, rebalance, replace, add_group, drop_group */
 	char state[16]; /* running, waiting (goes on by itself), paused, done, cancelled */
 	uint32_t group; /* 0: several */
 	uint32_t vnodes_total;

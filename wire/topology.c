@@ -82,6 +82,21 @@ Topology *topology_clone(const Topology *t)
 	return copy;
 }
 
+bool topology_set_groups(Topology *t, uint32_t groups)
+{
+	size_t before = (size_t) t->groups * t->vnodes;
+	size_t after = (size_t) groups * t->vnodes;
+	TopoCopy *list = realloc(t->copies, after * sizeof(*list));
+
+	if (list == NULL)
+		return false;
+	if (after > before)
+		memset(list + before, 0, (after - before) * sizeof(*list));
+	t->copies = list;
+	t->groups = groups;
+	return true;
+}
+
 Topology *topology_ref(Topology *t)
 {
 	__atomic_add_fetch(&t->refs, 1, __ATOMIC_RELAXED);

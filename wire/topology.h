@@ -84,6 +84,8 @@ typedef struct Topology
 extern Topology *topology_new(uint32_t vnodes, uint32_t groups);
 /* A deep copy to make the next epoch from: refs 1, epoch and previous not yet advanced, no encoding. */
 extern Topology *topology_clone(const Topology *t);
+/* More groups, whose copies are all zero, or fewer: the last ones go. For a topology that is being made. False: no memory. */
+extern bool topology_set_groups(Topology *t, uint32_t groups);
 extern Topology *topology_ref(Topology *t);
 extern void topology_unref(Topology *t); /* NULL is fine */
 
