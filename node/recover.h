@@ -42,13 +42,16 @@ typedef struct Recoverer
 	uint32_t nsources;
 	Todo *todo; /* of this round, by source */
 	uint32_t ntodo;
-	uint64_t round_until; /* monotonic ms: no new vnode is begun after it */
-	Pace pace;			  /* of all that is pulled: --recover-rate */
-	Pace move_pace;		  /* of what is pulled for copies that move here: setting move_rate */
-	bool moving;		  /* the copy under way is one */
-	uint64_t began_ms;	  /* of the recovery under way; 0: none */
-	uint32_t made_ready;  /* since it began */
-	bool serving_wants;	  /* no wants within wants */
+	uint64_t round_until;  /* monotonic ms: no new vnode is begun after it */
+	Pace pace;			   /* of all that is pulled: --recover-rate */
+	Pace move_pace;		   /* of what is pulled for copies that move here: setting move_rate */
+	bool moving;		   /* the copy under way is one */
+	bool gives_way;		   /* rows were asked for or written here while the last page was merged */
+	uint64_t rows_served;  /* by then */
+	uint64_t page_from_us; /* monotonic: when that page was begun */
+	uint64_t began_ms;	   /* of the recovery under way; 0: none */
+	uint32_t made_ready;   /* since it began */
+	bool serving_wants;	   /* no wants within wants */
 	/* Called between the steps, if set: tests put writes and topologies there. */
 	void (*on_step)(void *arg, const char *step);
 	void *step_arg;
