@@ -610,17 +610,23 @@ DorisStatus plan_request(Lead *l, Job *job, DorisError *err)
 
 /* ---- one that is there ---- */
 
-static DorisStatus tell(Lead *l, uint32_t plan, OperateReply *reply, DorisError *err)
+/* state_only: without the moves, for those who ask again and again. */
+static DorisStatus tell(Lead *l, uint32_t plan, bool state_only, OperateReply *reply,
+						DorisError *err)
 {
 	Move *moves = NULL;
 	uint32_t n = 0;
-	DorisStatus status = schema_plans_told(&l->db, plan, &reply->plans, &reply->nplans, err);
+	DorisStatus status =
+		schema_plans_told(&l->db, plan, &reply->plans, &reply->nplans, &reply->minimum, err);
 
 	if (status == DORIS_OK && plan != 0 && reply->nplans == 0)
-		return doris_error(err, DORIS_NOT_FOUND, "there is no plan %u", plan);
-	if (status == DORIS_OK && plan != 0)
+	{
+		(void) doris_error(err, DORIS_NOT_FOUND, "there is no plan %u", plan);
+		return doris_hint(err, "See the view doris_plans.");
+	}
+	if (status == DORIS_OK && plan != 0 && !state_only)
 		status = schema_moves_of(&l->db, plan, &moves, &n, err);
-	if (status == DORIS_OK && plan != 0)
+	if (status == DORIS_OK && plan != 0 && !state_only)
 		status = sum_up(l, moves, n, reply, err);
 	free(moves);
 	return status == DORIS_OK || status == DORIS_NO_MEMORY ? status : lead_failed(l, status, err);
@@ -630,7 +636,8 @@ static DorisStatus not_running(Lead *l, uint32_t plan, DorisError *err)
 {
 	PlanInfo *info;
 	uint32_t n;
-	DorisStatus status = schema_plans_told(&l->db, plan, &info, &n, err);
+	uint32_t minimum;
+	DorisStatus status = schema_plans_told(&l->db, plan, &info, &n, &minimum, err);
 
 	if (status != DORIS_OK)
 		return lead_failed(l, status, err);
@@ -659,7 +666,7 @@ DorisStatus plan_control(Lead *l, Job *job, DorisError *err)
 		return status;
 	p = plans_find(l, o->plan);
 	if (o->verb == OPERATE_PLANS)
-		status = tell(l, o->plan, &reply, err);
+		status = tell(l, o->plan, o->dry, &reply, err);
 	else if (p == NULL)
 		status = not_running(l, o->plan, err);
 	else if (o->verb == OPERATE_CANCEL && strcmp(p->kind, "add_group") == 0)

@@ -649,7 +649,9 @@ DorisStatus plans_cancel(Lead *l, MovePlan *p, const char *why, DorisError *err)
 	if (status != DORIS_OK)
 		return status;
 	FAULT_POINT("admin-moves-cancelled");
-	status = schema_moves_state(&l->db, l->term, id, "cancelled", why, err);
+	status = schema_moves_numbers(&l->db, l->term, p, err);
+	if (status == DORIS_OK)
+		status = schema_moves_state(&l->db, l->term, id, "cancelled", why, err);
 	if (status != DORIS_OK)
 		return lead_failed(l, status, err);
 	admin_event(l->admin, "plan_cancelled", NULL, "plan %u: %s", id,

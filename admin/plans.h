@@ -48,9 +48,10 @@ extern DORIS_MUST_CHECK DorisStatus schema_moves_state(Db *db, uint64_t term, ui
 													   DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus schema_moves_numbers(Db *db, uint64_t term, const MovePlan *p,
 														 DorisError *err);
-/* Plans of all kinds, the latest first; plan 0: the latest DORIS_MAX_PLANS_TOLD. malloc'ed. */
+/* Plans of all kinds, the latest first; plan 0: the latest DORIS_MAX_PLANS_TOLD. malloc'ed. minimum: of the one asked for. */
 extern DORIS_MUST_CHECK DorisStatus schema_plans_told(Db *db, uint32_t plan, PlanInfo **out,
-													  uint32_t *n, DorisError *err);
+													  uint32_t *n, uint32_t *minimum,
+													  DorisError *err);
 /* The moves of any plan, malloc'ed. */
 extern DORIS_MUST_CHECK DorisStatus schema_moves_of(Db *db, uint32_t plan, Move **out, uint32_t *n,
 													DorisError *err);

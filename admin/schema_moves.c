@@ -205,7 +205,8 @@ DorisStatus schema_moves_numbers(Db *db, uint64_t term, const MovePlan *plan, Do
 		&p, term, err);
 }
 
-DorisStatus schema_plans_told(Db *db, uint32_t plan, PlanInfo **out, uint32_t *n, DorisError *err)
+DorisStatus schema_plans_told(Db *db, uint32_t plan, PlanInfo **out, uint32_t *n, uint32_t *minimum,
+							  DorisError *err)
 {
 	DbParams p;
 	PGresult *r;
@@ -213,6 +214,7 @@ DorisStatus schema_plans_told(Db *db, uint32_t plan, PlanInfo **out, uint32_t *n
 
 	*out = NULL;
 	*n = 0;
+	*minimum = 0;
 	params_init(&p);
 	params_int(&p, plan);
 	params_int(&p, DORIS_MAX_PLANS_TOLD);
@@ -220,7 +222,7 @@ DorisStatus schema_plans_told(Db *db, uint32_t plan, PlanInfo **out, uint32_t *n
 					  "SELECT plan_id, kind, state, group_id, vnodes_total, vnodes_done, "
 					  "bytes_total, bytes_done, "
 					  "bytes_per_s, (extract(epoch FROM started) * 1000)::int8, "
-					  "(extract(epoch FROM eta) * 1000)::int8, error FROM doris.plans "
+					  "(extract(epoch FROM eta) * 1000)::int8, error, minimum FROM doris.plans "
 					  "WHERE $1::int4 IN (0, plan_id) ORDER BY plan_id DESC LIMIT $2::int8",
 					  &p, false, &r, err);
 	params_free(&p);
@@ -247,6 +249,8 @@ DorisStatus schema_plans_told(Db *db, uint32_t plan, PlanInfo **out, uint32_t *n
 		info->started_ms = number(r, i, 9);
 		info->eta_ms = number(r, i, 10);
 		snprintf(info->error, sizeof(info->error), "%s", PQgetvalue(r, i, 11));
+		if (plan != 0)
+			*minimum = (uint32_t) number(r, i, 12);
 	}
 	PQclear(r);
 	return status;

@@ -148,7 +148,7 @@ static void wait_error(void *arg)
 /* As the leading admin knows it. */
 static PlanInfo wait_ask(DorisClient *client, uint32 plan)
 {
-	Operate op = {.verb = OPERATE_PLANS, .plan = plan};
+	Operate op = {.verb = OPERATE_PLANS, .plan = plan, .dry = true};
 	PlanInfo info = {0};
 	OperateReply reply;
 

@@ -203,7 +203,7 @@ typedef struct Operate
 	char node[DORIS_NAME_MAX];
 	char by[DORIS_NAME_MAX]; /* REPLACE: the spare */
 	bool accept_loss;
-	bool dry;
+	bool dry; /* PLANS: without the moves */
 	uint32_t group;
 	uint32_t plan;
 	uint32_t nnames;
