@@ -23,11 +23,14 @@ MoveState move_state(const Topology *t, const Move *m)
 
 MoveMay move_may_open(const Topology *t, const Move *m, MoveAckedFn acked, void *arg)
 {
-	const TopoCopy *copy = topology_copy(t, m->group, m->vnode);
+	const TopoCopy *copy;
 	const TopoNode *to = topology_node(t, m->to);
 	uint64_t known = acked(arg, m->to);
 	bool source = false;
 
+	if (m->group > t->groups)
+		return MOVE_BEHIND; /* its group is not there yet */
+	copy = topology_copy(t, m->group, m->vnode);
 	if (to == NULL || to->condition != NODE_UP || known == 0)
 		return MOVE_DOWN;
 	if (copy->incoming != 0 || copy->retiring != 0 || topology_is_target(t, m->to, m->vnode))
@@ -57,8 +60,11 @@ void move_open(Topology *t, const Move *m, uint64_t epoch)
 
 void move_close(Topology *t, const Move *m, uint64_t epoch)
 {
-	TopoCopy *copy = topology_copy(t, m->group, m->vnode);
+	TopoCopy *copy;
 
+	if (m->to == 0 || m->group > t->groups)
+		return;
+	copy = topology_copy(t, m->group, m->vnode);
 	if (copy->incoming != m->to)
 		return;
 	copy->incoming = 0;
@@ -101,17 +107,13 @@ uint32_t moves_drop_orphans(Topology *t, uint64_t epoch, MoveWantedFn wanted, vo
 	return n;
 }
 
-bool moves_add_group(Topology *t, const Move *moves, uint32_t n, uint64_t epoch)
+bool moves_add_group(Topology *t, uint64_t epoch)
 {
-	if (n == 0 || !topology_set_groups(t, moves[0].group))
+	if (t->groups >= DORIS_MAX_GROUPS || !topology_set_groups(t, t->groups + 1))
 		return false;
-	for (uint32_t i = 0; i < n; i++)
-	{
-		TopoCopy *copy = topology_copy(t, moves[i].group, moves[i].vnode);
-
-		copy->owner = moves[i].to;
-		copy->changed = epoch;
-	}
+	/* rule *lead*: the reading order is another one: of every vnode something has changed */
+	for (uint32_t v = 0; v < t->vnodes; v++)
+		topology_copy(t, t->groups, v)->changed = epoch;
 	return true;
 }
 
@@ -149,9 +151,9 @@ bool moves_may_drop_group(const Topology *t, MoveAckedFn acked, void *arg)
 
 bool moves_drop_group(Topology *t, uint64_t epoch)
 {
-	if (!topology_set_groups(t, t->groups - 1))
+	if (t->groups <= 1 || !topology_set_groups(t, t->groups - 1))
 		return false;
-	/* the reading order is another one: of every vnode something has changed */
+	/* rule *lead*: the reading order is another one: of every vnode something has changed */
 	for (uint32_t v = 0; v < t->vnodes; v++)
 		topology_copy(t, 1, v)->changed = epoch;
 	for (uint32_t i = 0; i < t->nnodes; i++)

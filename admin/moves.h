@@ -4,6 +4,9 @@
  * A move goes through four states, all of which can be told from the topology (I5): it waits; it fills, while the new node
  * is incoming and takes every write; it retires, when the new node owns the copy and the old one still takes writes
  * (rule *retire*); it is done. Filling ends in verdict_ready. `epoch` is the one that the topology is going to be.
+ *
+ * A group that is added begins with copies that nobody owns; they are filled by moves like any other, from the other groups. One
+ * that is dropped is always the last.
  */
 #ifndef DORIS_ADMIN_MOVES_H
 #define DORIS_ADMIN_MOVES_H
@@ -23,7 +26,7 @@ typedef struct Move
 typedef enum MoveState
 {
 	MOVE_WAITS,
-	MOVE_FILLS, /* or is incomplete again, or has been since its group was added */
+	MOVE_FILLS, /* or is incomplete again */
 	MOVE_RETIRES,
 	MOVE_DONE
 } MoveState;
@@ -55,8 +58,8 @@ extern uint32_t moves_release(Topology *t, uint64_t epoch, MoveAckedFn acked, vo
 /* Ends fillings that nobody wants: is wanted for (group, vnode, node) asked of each. Returns how many copies. */
 typedef bool (*MoveWantedFn)(void *arg, uint32_t group, uint32_t vnode, uint32_t node);
 extern uint32_t moves_drop_orphans(Topology *t, uint64_t epoch, MoveWantedFn wanted, void *arg);
-/* A new group, with the owners that its moves name, all incomplete. False: no memory. */
-extern bool moves_add_group(Topology *t, const Move *moves, uint32_t n, uint64_t epoch);
+/* One more group, whose copies nobody owns yet. False: no memory. */
+extern bool moves_add_group(Topology *t, uint64_t epoch);
 /*
  * The steps of dropping the last group: first none of its copies serves reads or judges any more, though all still take writes;
  * then, once its nodes have acknowledged that (rule *retire*), it goes.

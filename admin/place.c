@@ -272,6 +272,12 @@ DorisStatus place_enter(Topology *t, const NodeRow *row, bool *changed, bool *jo
 	t->nodes = list;
 	memmove(&list[at + 1], &list[at], (t->nnodes - at) * sizeof(*list));
 	enter(&list[at], row);
+	if (list[at].group > t->groups)
+	{
+		/* its group was dropped between its registration and its first start */
+		list[at].role = NODE_SPARE;
+		list[at].group = 0;
+	}
 	t->nnodes++;
 	*changed = *joined = true;
 	return DORIS_OK;

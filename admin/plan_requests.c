@@ -455,7 +455,7 @@ static DorisStatus sum_up(Lead *l, Move *moves, uint32_t n, OperateReply *reply,
 		for (uint32_t k = 0; k < reply->nmoves; k++)
 			if (strcmp(reply->moves[k].to, out->to) == 0)
 				needed += reply->moves[k].bytes;
-		out->needed = plan_disk_needed(needed);
+		out->needed = node != NULL ? plan_disk_needed(needed) : 0; /* none: the group is dropped */
 		out->free = r != NULL ? r->report.disk_free : 0;
 	}
 	return DORIS_OK;
@@ -669,13 +669,10 @@ DorisStatus plan_control(Lead *l, Job *job, DorisError *err)
 		status = tell(l, o->plan, o->dry, &reply, err);
 	else if (p == NULL)
 		status = not_running(l, o->plan, err);
-	else if (o->verb == OPERATE_CANCEL && strcmp(p->kind, "add_group") == 0)
-	{
-		(void) doris_error(err, DORIS_CONFLICT, "plan %u has added group %u already", p->id,
-						   p->moves[0].group);
-		status = doris_hint(err, "Let it end, then drop the group with doris_drop_group(%u).",
-							p->moves[0].group);
-	}
+	else if (o->verb == OPERATE_CANCEL && strcmp(p->kind, "drop_group") == 0 &&
+			 p->moves[0].group > l->stored->groups)
+		status = doris_error(err, DORIS_CONFLICT, "plan %u has dropped group %u already", p->id,
+							 p->moves[0].group);
 	else if (o->verb == OPERATE_CANCEL)
 		status = plans_cancel(l, p, NULL, err);
 	else

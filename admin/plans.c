@@ -186,13 +186,15 @@ static uint32_t enter(MovePlan *p, Topology *t, uint64_t epoch)
 {
 	uint32_t n = 0;
 
-	if (is_kind(p, "add_group") && p->moves[0].group > t->groups &&
-		!moves_add_group(t, p->moves, p->nmoves, epoch))
+	if (is_kind(p, "add_group") && p->moves[0].group > t->groups)
 	{
-		set_why(p, "out of memory");
-		return 0;
+		if (!moves_add_group(t, epoch))
+		{
+			set_why(p, "out of memory");
+			return 0;
+		}
+		n++;
 	}
-
 	for (uint32_t i = 0; i < p->nmoves; i++)
 	{
 		TopoNode *node = verdict_node(t, p->moves[i].to);
@@ -343,21 +345,27 @@ static void check_dests(Lead *l, MovePlan *p, const Topology *t, Dest *dests)
 	}
 }
 
-/* Each vnode of a group that is to go must be complete elsewhere. */
-static bool group_is_spare(MovePlan *p, const Topology *t)
+/* Rule *last copy*: each vnode of a group that is to go must be complete elsewhere, on a node that answers. */
+static bool group_is_spare(Lead *l, MovePlan *p, const Topology *t)
 {
-	for (uint32_t v = 0; v < t->vnodes; v++)
-		if (!verdict_elsewhere(t, t->groups, v, NULL))
+	Silent silent;
+	uint32_t *ids = heart_silent(l->admin, &silent.n);
+	bool spare = true;
+
+	silent.ids = ids;
+	for (uint32_t v = 0; v < t->vnodes && spare; v++)
+		if (!verdict_elsewhere(t, t->groups, v, &silent))
 		{
 			set_why(p, "no other copy of vnode %u is complete on a node that is up", v);
-			return false;
+			spare = false;
 		}
-	return true;
+	free(ids);
+	return spare;
 }
 
 static uint32_t step_drop_group(Lead *l, MovePlan *p, Topology *t, uint64_t epoch, uint32_t waiting)
 {
-	if (p->paused || t->groups != p->moves[0].group || !group_is_spare(p, t))
+	if (p->paused || t->groups != p->moves[0].group || !group_is_spare(l, p, t))
 		return 0;
 	if (waiting > 0)
 		moves_retire_group(t, epoch);
@@ -384,7 +392,7 @@ static uint32_t step(Lead *l, MovePlan *p, Topology *t, uint64_t epoch)
 		return 0;
 	}
 	p->why[0] = '\0';
-	if (!p->entered)
+	if (!p->entered && !p->paused)
 		edits += enter(p, t, epoch);
 	waiting = look(l, p, t, dests);
 	if (is_kind(p, "drop_group"))
@@ -602,7 +610,7 @@ void plans_run(Lead *l, uint64_t now)
 	{
 		MovePlan *p = &l->plans[i];
 
-		p->entered = true;
+		p->entered = !p->paused;
 		/* with nothing left to edit: what its last step did stands in the topology */
 		if (p->done == p->nmoves && p->edits == 0)
 			end(l, p);

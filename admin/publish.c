@@ -341,7 +341,7 @@ static bool copies_differ(const Topology *old, const Topology *t)
 	return false;
 }
 
-/* One more group, or one fewer. */
+/* One more group, or one fewer; or the database has forgotten how many there are. */
 static DorisStatus write_groups(Db *db, const Topology *t, DorisError *err)
 {
 	DbParams p;
@@ -368,7 +368,7 @@ DorisStatus schema_publish(Db *db, uint64_t term, const Topology *old, const Top
 		status = db_query(db, "DELETE FROM doris.copies", NULL, false, NULL, err);
 	if (status == DORIS_OK && old == NULL)
 		status = db_query(db, "DELETE FROM doris.namespaces", NULL, false, NULL, err);
-	if (status == DORIS_OK && old != NULL && old->groups != t->groups)
+	if (status == DORIS_OK && (old == NULL || old->groups != t->groups))
 		status = write_groups(db, t, err);
 	if (status == DORIS_OK)
 		status = write_copies(db, old, t, err);
