@@ -43,8 +43,10 @@ static const Verb verbs[] = {
 	{"plan", verb_plan, 0, 1 + DORIS_MAX_NODES, false,
 	 "[list | show ID | expand GROUP NODE... | shrink NODE... | rebalance GROUP | replace OLD NEW "
 	 "|\n"
-	 "       pause ID | resume ID | cancel ID | wait ID] [--dry-run] [--no-wait]",
-	 "Shows or starts plans that move vnodes between nodes. One that is started, or `wait`, is "
+	 "       add-group NODE... | drop-group GROUP | pause ID | resume ID | cancel ID | wait ID] "
+	 "[--dry-run] [--no-wait]",
+	 "Shows or starts plans that move vnodes between nodes, or add or drop a group. One that is "
+	 "started, or `wait`, is "
 	 "watched until it ends (exit code 1: it was cancelled); --no-wait only starts it, --dry-run "
 	 "only shows what would move."},
 	{"bench", verb_bench, 0, 0, false, "[--clients N] [--seconds S] [--mix read|write|mixed]",

@@ -28,10 +28,10 @@ static int ask(Ctl *ctl, const Operate *op, OperateReply *reply)
 	return doris_operate(ctl->client, op, reply, &err) == DORIS_OK ? CTL_OK : ctl_fail(&err);
 }
 
-/* One plan with its moves; *reply holds it. */
-static int ask_plan(Ctl *ctl, uint32_t plan, OperateReply *reply)
+/* One plan, with its moves or only its state; *reply holds it. */
+static int ask_plan(Ctl *ctl, uint32_t plan, bool state_only, OperateReply *reply)
 {
-	Operate op = {.verb = OPERATE_PLANS, .plan = plan};
+	Operate op = {.verb = OPERATE_PLANS, .plan = plan, .dry = state_only};
 	int code = ask(ctl, &op, reply);
 
 	if (code != CTL_OK)
@@ -73,8 +73,9 @@ static void show_moves(const OperateReply *r, bool running)
 
 		if (running)
 			snprintf(done, sizeof(done), "%u", m->done);
-		printf("%5u  %-16s %-16s %7u %7s %12llu %14llu %14llu %14llu\n", m->group, m->from, m->to,
-			   m->vnodes, done, (unsigned long long) m->rows, (unsigned long long) m->bytes,
+		printf("%5u  %-16s %-16s %7u %7s %12llu %14llu %14llu %14llu\n", m->group,
+			   m->from[0] != '\0' ? m->from : "-", m->to[0] != '\0' ? m->to : "-", m->vnodes, done,
+			   (unsigned long long) m->rows, (unsigned long long) m->bytes,
 			   (unsigned long long) m->needed, (unsigned long long) m->free);
 	}
 }
@@ -124,7 +125,7 @@ static int plan_list(Ctl *ctl)
 static int plan_show(Ctl *ctl, uint32_t plan)
 {
 	OperateReply reply;
-	int code = ask_plan(ctl, plan, &reply);
+	int code = ask_plan(ctl, plan, false, &reply);
 	const PlanInfo *p;
 	char progress[512];
 
@@ -221,7 +222,7 @@ static int plan_watch(Ctl *ctl, uint32_t plan)
 	{
 		OperateReply reply;
 		PlanInfo info;
-		int code = ask_plan(ctl, plan, &reply);
+		int code = ask_plan(ctl, plan, true, &reply);
 
 		if (code != CTL_OK)
 		{
@@ -322,6 +323,8 @@ typedef enum Action
 	ACTION_SHRINK,
 	ACTION_REBALANCE,
 	ACTION_REPLACE,
+	ACTION_ADD_GROUP,
+	ACTION_DROP_GROUP,
 	ACTION_PAUSE,
 	ACTION_RESUME,
 	ACTION_CANCEL,
@@ -343,6 +346,8 @@ static const struct
 	{"shrink", ACTION_SHRINK, 1, DORIS_MAX_NODES, NULL, "shrink NODE..."},
 	{"rebalance", ACTION_REBALANCE, 1, 1, "group", "rebalance GROUP"},
 	{"replace", ACTION_REPLACE, 2, 2, NULL, "replace OLD NEW"},
+	{"add-group", ACTION_ADD_GROUP, 1, DORIS_MAX_NODES, NULL, "add-group NODE..."},
+	{"drop-group", ACTION_DROP_GROUP, 1, 1, "group", "drop-group GROUP"},
 	{"pause", ACTION_PAUSE, 1, 1, "plan", "pause ID"},
 	{"resume", ACTION_RESUME, 1, 1, "plan", "resume ID"},
 	{"cancel", ACTION_CANCEL, 1, 1, "plan", "cancel ID"},
@@ -376,6 +381,12 @@ static int plan_act(Ctl *ctl, Action action, uint32_t number)
 			op.verb = OPERATE_REPLACE;
 			if (!set_name(op.node, args[0]) || !set_name(op.by, args[1]))
 				return CTL_USAGE;
+			return plan_run(ctl, &op);
+		case ACTION_ADD_GROUP:
+			op.verb = OPERATE_ADD_GROUP;
+			return plan_nodes(ctl, &op, args, nargs);
+		case ACTION_DROP_GROUP:
+			op.verb = OPERATE_DROP_GROUP;
 			return plan_run(ctl, &op);
 		case ACTION_PAUSE:
 			return plan_tell(ctl, OPERATE_PAUSE, number, "begins nothing new until it is resumed");

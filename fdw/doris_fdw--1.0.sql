@@ -37,7 +37,7 @@ CREATE TABLE doris.cluster
 	degraded_writes boolean NOT NULL DEFAULT false,
 	move_rate_mb int NOT NULL DEFAULT 0 CHECK (move_rate_mb BETWEEN 0 AND 100000)
 );
-COMMENT ON TABLE doris.cluster IS 'what the cluster is: one row, of which only the settings change';
+COMMENT ON TABLE doris.cluster IS 'what the cluster is: one row, of which the settings change, and the number of groups';
 
 CREATE TABLE doris.nodes
 (
@@ -253,7 +253,7 @@ FROM doris.nodes n
 		(
 			SELECT m.to_id AS node_id, true AS joins
 			FROM doris.moves m JOIN doris.plans p USING (plan_id)
-			WHERE p.state IN ('running', 'waiting', 'paused') AND p.kind IN ('expand', 'replace')
+			WHERE p.state IN ('running', 'waiting', 'paused') AND p.kind IN ('expand', 'replace', 'add_group')
 			UNION ALL
 			SELECT p.by_id, true
 			FROM doris.plans p
@@ -261,7 +261,7 @@ FROM doris.nodes n
 			UNION ALL
 			SELECT m.from_id, false
 			FROM doris.moves m JOIN doris.plans p USING (plan_id)
-			WHERE p.state IN ('running', 'waiting', 'paused') AND p.kind IN ('shrink', 'replace')
+			WHERE p.state IN ('running', 'waiting', 'paused') AND p.kind IN ('shrink', 'replace', 'drop_group')
 		) s
 		GROUP BY s.node_id
 	) p USING (node_id)
@@ -272,7 +272,7 @@ COMMENT ON VIEW doris_nodes IS 'the nodes of the doris cluster';
 CREATE VIEW doris_vnodes AS
 SELECT c.vnode, c.group_id, o.name AS owner, i.name AS incoming, c.complete
 FROM doris.copies c
-	JOIN doris.nodes o ON o.node_id = c.owner
+	LEFT JOIN doris.nodes o ON o.node_id = c.owner
 	LEFT JOIN doris.nodes i ON i.node_id = c.incoming;
 COMMENT ON VIEW doris_vnodes IS 'each group''s copy of each vnode: where it is, where it is going, is it complete';
 
@@ -457,6 +457,18 @@ CREATE FUNCTION doris_plan_rebalance(group_id int, server name DEFAULT NULL,
 AS 'MODULE_PATHNAME', 'doris_plan_rebalance' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION doris_plan_rebalance(int, name) IS 'what doris_rebalance() would move; changes nothing';
 
+CREATE FUNCTION doris_plan_add_group(nodes text[], server name DEFAULT NULL,
+	OUT group_id int, OUT source text, OUT target text, OUT vnodes int, OUT rows bigint, OUT bytes bigint,
+	OUT minimum int, OUT disk_needed bigint, OUT disk_free bigint) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_plan_add_group' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_plan_add_group(text[], name) IS 'what doris_add_group() would copy; changes nothing';
+
+CREATE FUNCTION doris_plan_drop_group(group_id int, server name DEFAULT NULL,
+	OUT group_id int, OUT source text, OUT target text, OUT vnodes int, OUT rows bigint, OUT bytes bigint,
+	OUT minimum int, OUT disk_needed bigint, OUT disk_free bigint) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'doris_plan_drop_group' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_plan_drop_group(int, name) IS 'what doris_drop_group() would give up; changes nothing';
+
 CREATE FUNCTION doris_expand(group_id int, nodes text[], wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
 AS 'MODULE_PATHNAME', 'doris_expand' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION doris_expand(int, text[], boolean, name) IS
@@ -476,6 +488,16 @@ CREATE FUNCTION doris_rebalance(group_id int, wait boolean DEFAULT true, server 
 AS 'MODULE_PATHNAME', 'doris_rebalance' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION doris_rebalance(int, boolean, name) IS
 	'gives each node of a group its share of the vnodes, by their weights; returns the plan''s number';
+
+CREATE FUNCTION doris_add_group(nodes text[], wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
+AS 'MODULE_PATHNAME', 'doris_add_group' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_add_group(text[], boolean, name) IS
+	'has nodes become one more group: another copy of every row; returns the plan''s number';
+
+CREATE FUNCTION doris_drop_group(group_id int, wait boolean DEFAULT true, server name DEFAULT NULL) RETURNS int
+AS 'MODULE_PATHNAME', 'doris_drop_group' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_drop_group(int, boolean, name) IS
+	'gives up the last group: one copy less of every row; returns the plan''s number';
 
 CREATE FUNCTION doris_pause(plan_id int, server name DEFAULT NULL) RETURNS void
 AS 'MODULE_PATHNAME', 'doris_pause' LANGUAGE C VOLATILE;
@@ -582,10 +604,14 @@ REVOKE ALL ON FUNCTION doris_plan_expand(int, text[], name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_plan_shrink(text[], name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_plan_replace(text, text, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_plan_rebalance(int, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_plan_add_group(text[], name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_plan_drop_group(int, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_expand(int, text[], boolean, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_shrink(text[], boolean, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_replace(text, text, boolean, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_rebalance(int, boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_add_group(text[], boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_drop_group(int, boolean, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_pause(int, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_resume(int, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_cancel(int, name) FROM PUBLIC;
@@ -604,10 +630,14 @@ GRANT EXECUTE ON FUNCTION doris_plan_expand(int, text[], name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_plan_shrink(text[], name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_plan_replace(text, text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_plan_rebalance(int, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_plan_add_group(text[], name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_plan_drop_group(int, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_expand(int, text[], boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_shrink(text[], boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_replace(text, text, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_rebalance(int, boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_add_group(text[], boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_drop_group(int, boolean, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_pause(int, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_resume(int, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_cancel(int, name) TO doris_admin;

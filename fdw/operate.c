@@ -284,6 +284,9 @@ static Datum plan_show(FunctionCallInfo fcinfo, Operate *op, int server)
 			const PlanMove *move = &reply.moves[i];
 			Datum values[9];
 
+			/* a new group comes from nowhere, one that is dropped goes nowhere */
+			nulls[1] = move->from[0] == '\0';
+			nulls[2] = nulls[8] = move->to[0] == '\0';
 			values[0] = Int32GetDatum((int32) move->group);
 			values[1] = CStringGetTextDatum(move->from);
 			values[2] = CStringGetTextDatum(move->to);
@@ -333,6 +336,19 @@ static Operate rebalance_arguments(FunctionCallInfo fcinfo)
 	return (Operate){.verb = OPERATE_REBALANCE, .group = argument_id(fcinfo, 0, "group")};
 }
 
+static Operate add_group_arguments(FunctionCallInfo fcinfo)
+{
+	Operate op = {.verb = OPERATE_ADD_GROUP};
+
+	set_nodes(fcinfo, 0, &op);
+	return op;
+}
+
+static Operate drop_group_arguments(FunctionCallInfo fcinfo)
+{
+	return (Operate){.verb = OPERATE_DROP_GROUP, .group = argument_id(fcinfo, 0, "group")};
+}
+
 PG_FUNCTION_INFO_V1(doris_plan_expand);
 
 /* doris_plan_expand(group_id int, nodes text[], server name) */
@@ -373,6 +389,26 @@ Datum doris_plan_rebalance(PG_FUNCTION_ARGS)
 	return plan_show(fcinfo, &op, 1);
 }
 
+PG_FUNCTION_INFO_V1(doris_plan_add_group);
+
+/* doris_plan_add_group(nodes text[], server name) */
+Datum doris_plan_add_group(PG_FUNCTION_ARGS)
+{
+	Operate op = add_group_arguments(fcinfo);
+
+	return plan_show(fcinfo, &op, 1);
+}
+
+PG_FUNCTION_INFO_V1(doris_plan_drop_group);
+
+/* doris_plan_drop_group(group_id int, server name) */
+Datum doris_plan_drop_group(PG_FUNCTION_ARGS)
+{
+	Operate op = drop_group_arguments(fcinfo);
+
+	return plan_show(fcinfo, &op, 1);
+}
+
 PG_FUNCTION_INFO_V1(doris_expand);
 
 /* doris_expand(group_id int, nodes text[], wait boolean, server name) */
@@ -409,6 +445,26 @@ PG_FUNCTION_INFO_V1(doris_rebalance);
 Datum doris_rebalance(PG_FUNCTION_ARGS)
 {
 	Operate op = rebalance_arguments(fcinfo);
+
+	return plan_run(fcinfo, &op, 1);
+}
+
+PG_FUNCTION_INFO_V1(doris_add_group);
+
+/* doris_add_group(nodes text[], wait boolean, server name) */
+Datum doris_add_group(PG_FUNCTION_ARGS)
+{
+	Operate op = add_group_arguments(fcinfo);
+
+	return plan_run(fcinfo, &op, 1);
+}
+
+PG_FUNCTION_INFO_V1(doris_drop_group);
+
+/* doris_drop_group(group_id int, wait boolean, server name) */
+Datum doris_drop_group(PG_FUNCTION_ARGS)
+{
+	Operate op = drop_group_arguments(fcinfo);
 
 	return plan_run(fcinfo, &op, 1);
 }

@@ -19,6 +19,9 @@ SELECT doris_shrink('{a,a}', wait => false);
 SELECT * FROM doris_plan_expand(1, NULL);
 SELECT * FROM doris_plan_expand(1, '{}');
 SELECT * FROM doris_plan_shrink('{a,a}');
+SELECT doris_add_group(NULL);
+SELECT doris_add_group('{}');
+SELECT * FROM doris_plan_add_group('{a,a}');
 
 -- groups and plans by number
 SELECT doris_expand(NULL, '{a}');
@@ -26,6 +29,9 @@ SELECT doris_expand(0, '{a}');
 SELECT doris_rebalance(NULL);
 SELECT doris_rebalance(-1, wait => false);
 SELECT * FROM doris_plan_rebalance(NULL);
+SELECT doris_drop_group(NULL);
+SELECT doris_drop_group(0, wait => false);
+SELECT * FROM doris_plan_drop_group(NULL);
 SELECT doris_pause(NULL);
 SELECT doris_resume(0);
 SELECT doris_cancel(-1);
@@ -53,6 +59,9 @@ BEGIN READ ONLY;
 SELECT doris_expand(1, '{a}');
 ROLLBACK;
 BEGIN READ ONLY;
+SELECT doris_drop_group(2);
+ROLLBACK;
+BEGIN READ ONLY;
 SELECT doris_cancel(1);
 ROLLBACK;
 
@@ -61,6 +70,11 @@ SELECT doris_expand(1, '{operate_none}');
 SELECT doris_shrink('{operate_none}');
 SELECT * FROM doris_plan_shrink('{operate_none}');
 SELECT doris_replace('operate_none', 'operate_none2');
+SELECT doris_add_group('{operate_none}');
+SELECT * FROM doris_plan_add_group('{operate_none}');
+SELECT doris_drop_group(5);
+SELECT doris_drop_group(1);
+SELECT * FROM doris_plan_drop_group(1);
 SELECT doris_pause(1000000000);
 SELECT doris_wait(1000000000);
 
