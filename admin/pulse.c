@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "version.h"
 
 Pulse *pulse_new(const TopoNode *node)
@@ -506,7 +507,8 @@ static void step_put(Heart *h, Pulse *p, uint64_t now)
 	if (p->put.state == CALL_IDLE)
 	{
 		if (!p->heard || p->epoch >= h->topology->epoch || now < p->next_put || p->alarmed ||
-			atomic_load(&a->halted) || (p->node.condition == NODE_DOWN && p->good == 0))
+			atomic_load(&a->halted) || (p->node.condition == NODE_DOWN && p->good == 0) ||
+			FAULT_DROPS("admin_push", p->node.name))
 			return;
 		p->putting = h->topology->epoch;
 		p->next_put = now + (uint64_t) a->options.heartbeat_ms;

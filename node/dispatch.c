@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fault.h"
 #include "hints.h"
 
 #define MAX_RETRIES 20
@@ -274,28 +275,29 @@ static DorisStatus handle_replay(Worker *w, const Envelope *e, DorisBytes body, 
 typedef struct Route
 {
 	uint16_t type;
+	const char *name;
 	NodeCounter counter;
 	bool fenced; /* runs with the epoch lock held for reading (I3) */
 	Handler handler;
 } Route;
 
 static const Route routes[] = {
-	{MSG_GET, COUNT_GET, true, handle_get},
-	{MSG_STAGE, COUNT_STAGE, true, handle_stage},
-	{MSG_FINISH, COUNT_FINISH, false, handle_finish}, /* locks by itself */
-	{MSG_SCAN, COUNT_SCAN, true, handle_scan},
-	{MSG_OUTCOME, COUNT_OUTCOME, true, handle_outcome},
-	{MSG_APPLY, COUNT_APPLY, true, handle_apply},
-	{MSG_DIGEST, COUNT_DIGEST, false, handle_digest},
-	{MSG_PULL, COUNT_PULL, false, handle_pull},
-	{MSG_PURGE, COUNT_PURGE, false, handle_purge}, /* locks by itself */
-	{MSG_HINT, COUNT_HINT, true, handle_hint},
-	{MSG_REPLAY, COUNT_REPLAY, false, handle_replay}, /* locks by itself */
-	{MSG_PING, COUNT_PING, false, handle_ping},
-	{MSG_STATS, COUNT_STATS, false, handle_stats},
-	{MSG_TOPOLOGY_GET, COUNT_TOPOLOGY_GET, false, handle_topology_get},
-	{MSG_TOPOLOGY_PUT, COUNT_TOPOLOGY_PUT, false, handle_topology_put},
-	{MSG_HEARTBEAT, COUNT_HEARTBEAT, false, handle_heartbeat},
+	{MSG_GET, "get", COUNT_GET, true, handle_get},
+	{MSG_STAGE, "stage", COUNT_STAGE, true, handle_stage},
+	{MSG_FINISH, "finish", COUNT_FINISH, false, handle_finish}, /* locks by itself */
+	{MSG_SCAN, "scan", COUNT_SCAN, true, handle_scan},
+	{MSG_OUTCOME, "outcome", COUNT_OUTCOME, true, handle_outcome},
+	{MSG_APPLY, "apply", COUNT_APPLY, true, handle_apply},
+	{MSG_DIGEST, "digest", COUNT_DIGEST, false, handle_digest},
+	{MSG_PULL, "pull", COUNT_PULL, false, handle_pull},
+	{MSG_PURGE, "purge", COUNT_PURGE, false, handle_purge}, /* locks by itself */
+	{MSG_HINT, "hint", COUNT_HINT, true, handle_hint},
+	{MSG_REPLAY, "replay", COUNT_REPLAY, false, handle_replay}, /* locks by itself */
+	{MSG_PING, "ping", COUNT_PING, false, handle_ping},
+	{MSG_STATS, "stats", COUNT_STATS, false, handle_stats},
+	{MSG_TOPOLOGY_GET, "topology_get", COUNT_TOPOLOGY_GET, false, handle_topology_get},
+	{MSG_TOPOLOGY_PUT, "topology_put", COUNT_TOPOLOGY_PUT, false, handle_topology_put},
+	{MSG_HEARTBEAT, "heartbeat", COUNT_HEARTBEAT, false, handle_heartbeat},
 };
 
 static const Route *find_route(uint16_t type)
@@ -306,6 +308,13 @@ static const Route *find_route(uint16_t type)
 			return &routes[i];
 	}
 	return NULL;
+}
+
+static const char *route_name(uint16_t type)
+{
+	const Route *route = find_route(type);
+
+	return route != NULL ? route->name : "unknown";
 }
 
 static DorisStatus execute(Worker *w, const Envelope *e, DorisBytes body, DorisError *err)
@@ -361,9 +370,9 @@ static void put_error(Worker *w, const DorisError *err)
 static void note_error(Worker *w, const DorisError *err, uint16_t type)
 {
 	if (err->code == DORIS_IO || err->code == DORIS_INTERNAL || err->code == DORIS_NO_MEMORY)
-		log_line(LOG_ERROR, "request of type %u: %s", type, err->message);
+		log_line(LOG_ERROR, "request %s: %s", route_name(type), err->message);
 	else
-		log_line(LOG_DEBUG, "request of type %u: %s: %s", type, doris_status_name(err->code),
+		log_line(LOG_DEBUG, "request %s: %s: %s", route_name(type), doris_status_name(err->code),
 				 err->message);
 	if (err->code == DORIS_DISK_FULL)
 		disk_watch(w->node);
@@ -391,6 +400,9 @@ bool dispatch_message(Worker *w, DorisBytes message, DorisBuf *reply)
 		node_count(n, COUNT_BAD, 1);
 		return false;
 	}
+	/* a message that is late, or lost on the way */
+	if (FAULT_DROPS("node_receiving", route_name(e.type)))
+		return false;
 	if (st != DORIS_OK)
 		node_count(n, COUNT_CLOCK, 1);
 	else
@@ -419,7 +431,7 @@ bool dispatch_message(Worker *w, DorisBytes message, DorisBuf *reply)
 		body.len = w->body.len;
 		st = envelope_write(&n->keys, &back, body, reply, &err);
 	}
-	return st == DORIS_OK;
+	return st == DORIS_OK && !FAULT_DROPS("node_replying", route_name(e.type));
 }
 
 bool dispatch_is_long(DorisBytes message)

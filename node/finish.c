@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
+
 /* What ending a transaction's staged rows here came to. */
 typedef struct Pass
 {
@@ -352,6 +354,7 @@ static DorisStatus finish_abort(Worker *w, TxnSlot *slot, uint64_t epoch, const 
 
 	enter(n, slot);
 	st = check_fence(n, epoch, item, &stale, err);
+	FAULT_HOLD("node_admitted", "finish");
 	if (st == DORIS_OK && !stale)
 		st = refuse_all(w, item, out, &go, &pass, err);
 	if (st == DORIS_OK && go)
@@ -577,6 +580,7 @@ DorisStatus outcome_execute(Worker *w, uint64_t epoch, const OutcomeRequest *m, 
 		st = tables_need(w, m->vnode, err);
 	if (st != DORIS_OK)
 		return st;
+	FAULT_HOLD("node_admitted", "outcome");
 	(void) pthread_mutex_lock(&slot->lock);
 	locks_clear(w);
 	locks_add(w, m->vnode);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
+
 #define ALARM_PERCENT 80
 #define CALM_PERCENT 70 /* the alarm ends below it */
 #define POISON_SHARE 16 /* poison is kept up to this part of the budget, beside it */
@@ -429,6 +431,7 @@ DorisStatus hints_execute(Worker *w, uint64_t epoch, const HintRequest *m, Doris
 	value.data = w->record.data;
 	value.len = w->record.len;
 	sequence = clock_next(&n->clock);
+	FAULT_HOLD("node_admitted", "hint");
 	st = reserve(n, m->target, bytes, sequence, err);
 	if (st != DORIS_OK)
 		return st;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
+
 static DorisStatus check_request(Worker *w, uint64_t epoch, const ApplyRequest *m, DorisError *err)
 {
 	Node *n = w->node;
@@ -143,6 +145,7 @@ DorisStatus plain_execute(Worker *w, uint64_t epoch, const ApplyRequest *m, Appl
 	st = disk_take(n, bytes, err);
 	if (st != DORIS_OK)
 		return st;
+	FAULT_HOLD("node_admitted", "apply");
 	locks_take(w);
 	st = commit_begin(w, err);
 	for (uint32_t i = 0; st == DORIS_OK && i < m->nrows; i++)

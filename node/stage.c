@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
+
 #define MAX_CONFLICTS 64
 #define ROW_OVERHEAD 100 /* bytes stored with a staged row, about */
 
@@ -363,6 +365,7 @@ DorisStatus stage_execute(Worker *w, uint64_t epoch, const StageRequest *m, Stag
 		if (st != DORIS_OK)
 			return st;
 	}
+	FAULT_HOLD("node_admitted", "stage");
 	slot = txn_slot(n, m->txn);
 	(void) pthread_mutex_lock(&slot->lock);
 	locks_take(w);

@@ -1,12 +1,14 @@
 /*
  * fault.c: named fault points, only in builds with -DDORIS_FAULT_POINTS.
  *
- * The environment variable DORIS_FAULT is read at each hit, so that it costs nothing to set it late.
+ * DORIS_FAULT, and the file that it may name, are read at each hit. These builds are for tests: what is wrong with an
+ * entry is told on stderr, and the process goes on.
  */
 #include "fault.h"
 
 #ifdef DORIS_FAULT_POINTS
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,52 +17,158 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The line in the process's log is what proves that it came to the place. */
-static void fault_signal(const char *name, int signal)
+#define HOLD_MAX_MS 60000
+#define HOLD_LOOK_MS 5
+#define MAX_ENTRY 256
+#define MAX_COUNTED 64
+
+static void tell(const char *place, const char *what)
 {
-	fprintf(stderr, "fault point %s: %s\n", name, signal == SIGKILL ? "killed" : "stopped");
+	fprintf(stderr, "fault point %s: %s\n", place, what);
+}
+
+/* The line in the process's log is what proves that it came to the place. */
+static void fault_signal(const char *place, int signal)
+{
+	tell(place, signal == SIGKILL ? "killed" : "stopped");
 	(void) kill(getpid(), signal);
 }
 
-static void fault_act(const char *name, const char *action, size_t len)
+static void fault_sleep(long ms)
+{
+	struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+
+	while (nanosleep(&pause, &pause) != 0)
+		;
+}
+
+static void fault_hold(const char *place, const char *path)
+{
+	long waited = 0;
+
+	tell(place, "held");
+	while (access(path, F_OK) != 0 && waited < HOLD_MAX_MS)
+	{
+		fault_sleep(HOLD_LOOK_MS);
+		waited += HOLD_LOOK_MS;
+	}
+	tell(place, waited < HOLD_MAX_MS ? "released" : "held for too long, going on");
+}
+
+/* True: drop. */
+static bool fault_act(const char *place, const char *action)
 {
 	static atomic_flag stopped = ATOMIC_FLAG_INIT;
 
-	if (len == 4 && memcmp(action, "kill", 4) == 0)
-		fault_signal(name, SIGKILL);
-	else if (len == 4 && memcmp(action, "stop", 4) == 0)
+	if (strcmp(action, "kill") == 0)
+		fault_signal(place, SIGKILL);
+	else if (strcmp(action, "stop") == 0)
 	{
 		/* Once: whoever is continued goes on. */
 		if (!atomic_flag_test_and_set(&stopped))
-			fault_signal(name, SIGSTOP);
+			fault_signal(place, SIGSTOP);
 	}
-	else if (len > 6 && memcmp(action, "sleep:", 6) == 0)
+	else if (strncmp(action, "sleep:", 6) == 0)
+		fault_sleep(strtol(action + 6, NULL, 10));
+	else if (strncmp(action, "hold:", 5) == 0)
+		fault_hold(place, action + 5);
+	else if (strcmp(action, "drop") == 0)
 	{
-		long ms = strtol(action + 6, NULL, 10);
-		struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-
-		while (nanosleep(&pause, &pause) != 0)
-			;
+		tell(place, "dropped");
+		return true;
 	}
 	else
-		fprintf(stderr, "DORIS_FAULT: unknown action \"%.*s\"\n", (int) len, action);
+		fprintf(stderr, "DORIS_FAULT: unknown action \"%s\"\n", action);
+	return false;
 }
 
-void fault_hit(const char *name)
+/* How often a place was hit since this entry was first seen, this time included. */
+static unsigned long count_hit(const char *entry)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct
+	{
+		char entry[MAX_ENTRY];
+		unsigned long hits;
+	} counted[MAX_COUNTED];
+	unsigned long hits = 0;
+
+	(void) pthread_mutex_lock(&lock);
+	for (int i = 0; hits == 0 && i < MAX_COUNTED; i++)
+	{
+		if (counted[i].hits == 0)
+			snprintf(counted[i].entry, sizeof(counted[i].entry), "%s", entry);
+		if (strcmp(counted[i].entry, entry) == 0)
+			hits = ++counted[i].hits;
+	}
+	(void) pthread_mutex_unlock(&lock);
+	return hits;
+}
+
+/* "PLACE=ACTION" or "PLACE#n=ACTION" */
+static bool fault_entry(char *entry, const char *place)
+{
+	size_t len = strlen(place);
+	char *action = strchr(entry, '=');
+	unsigned long nth;
+
+	if (action == NULL || strncmp(entry, place, len) != 0)
+		return false;
+	if (entry[len] == '#')
+	{
+		nth = strtoul(entry + len + 1, NULL, 10);
+		if (count_hit(entry) != nth)
+			return false;
+	}
+	else if (entry + len != action)
+		return false;
+	return fault_act(place, action + 1);
+}
+
+static size_t read_file(const char *path, char *out, size_t size)
+{
+	FILE *f = fopen(path, "r");
+	size_t n = f != NULL ? fread(out, 1, size - 1, f) : 0;
+
+	if (f != NULL)
+		(void) fclose(f);
+	out[n] = '\0';
+	return n;
+}
+
+bool fault_hit(const char *name, const char *which)
 {
 	const char *p = getenv("DORIS_FAULT");
-	size_t name_len = strlen(name);
+	char place[128];
+	char text[4096];
+	bool drop = false;
 
-	while (p != NULL && *p != '\0')
+	if (p == NULL)
+		return false;
+	snprintf(place, sizeof(place), "%s%s%s", name, which != NULL ? "@" : "",
+			 which != NULL ? which : "");
+	if (*p == '@')
 	{
-		size_t len = strcspn(p, ",");
+		if (read_file(p + 1, text, sizeof(text)) == 0)
+			return false;
+		p = text;
+	}
+	while (*p != '\0')
+	{
+		size_t len = strcspn(p, ",\n");
+		char entry[MAX_ENTRY];
 
-		if (len > name_len && strncmp(p, name, name_len) == 0 && p[name_len] == '=')
-			fault_act(name, p + name_len + 1, len - name_len - 1);
+		if (len < sizeof(entry))
+		{
+			memcpy(entry, p, len);
+			entry[len] = '\0';
+			drop |= fault_entry(entry, place);
+		}
 		p += len;
-		if (*p == ',')
+		if (*p != '\0')
 			p++;
 	}
+	return drop;
 }
 
 #else
