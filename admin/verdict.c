@@ -389,7 +389,10 @@ uint32_t verdict_replace(Topology *t, uint32_t node, uint32_t by, uint64_t epoch
 		if (copy->owner != node)
 			continue;
 		copy->owner = by;
-		copy->incoming = copy->retiring = 0;
+		copy->incoming = 0;
+		/* rule *retire*: one that may not know yet that it serves no reads takes the writes on */
+		if (copy->retiring == by)
+			copy->retiring = 0;
 		set_complete(copy, false, epoch);
 		n++;
 	}

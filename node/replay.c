@@ -311,6 +311,9 @@ static TargetFate fate_of(const Node *n, uint32_t target, const TopoNode **out)
 		return TARGET_WAIT;
 	if (*out == NULL || (*out)->condition == NODE_DEAD)
 		return TARGET_GONE;
+	/* down, and its vnodes have moved away, or its group was dropped: if ever one comes back to it, all of it does */
+	if ((*out)->condition == NODE_DOWN && (*out)->role == NODE_SPARE)
+		return TARGET_GONE;
 	return (*out)->condition == NODE_UP ? TARGET_UP : TARGET_WAIT;
 }
 
@@ -358,7 +361,7 @@ static void drop_gone(Replayer *r, uint32_t target)
 		}
 		if (done)
 		{
-			log_line(LOG_INFO, "node %u is gone for good: its hints are dropped", target);
+			log_line(LOG_INFO, "node %u has no copies any more: its hints are dropped", target);
 			return;
 		}
 	}
