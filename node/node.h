@@ -271,6 +271,7 @@ typedef struct Node
 
 	pthread_mutex_t tables_lock;
 	_Atomic uint8_t tables[DORIS_MAX_VNODES]; /* TableState */
+	_Atomic bool no_strays;					  /* this start has looked for files without an entry */
 
 	_Atomic uint8_t counted[DORIS_MAX_VNODES]; /* Tally */
 	Kept *kept;								   /* by vnode (DORIS_MAX_VNODES) */

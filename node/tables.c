@@ -3,7 +3,8 @@
  *
  * META has an entry table/<v> (the epoch that created it) for each table in use and drop/<v> for each that is a
  * leftover: written with the topology that made it one, so that a crash does not bring it back (rule leftovers).
- * A leftover is dropped before the vnode may be used again. So is a file without an entry, and one that may be of an earlier
+ * A leftover is dropped before the vnode may be used again. So is a file without an entry (whoever created it died before it could
+ * make one; those of vnodes that go elsewhere are dropped soon after the start), and one that may be of an earlier
  * stay: the node is to get the vnode, and has not seen all epochs since it was to get it before.
  */
 #include "node.h"
@@ -195,12 +196,25 @@ static DorisStatus mark_orphan(Worker *w, uint32_t vnode, DorisError *err)
 	return st;
 }
 
+/* A file that no entry knows. With the tables lock held. */
+static DorisStatus drop_stray(Worker *w, uint32_t vnode, DorisError *err)
+{
+	bool there = false;
+	DorisStatus st = w->node->driver->exists(w->ss, vnode, &there, err);
+
+	if (st != DORIS_OK || !there)
+		return st;
+	log_line(LOG_INFO, "dropping the file of vnode %u, which was never in use", vnode);
+	return w->node->driver->drop(w->ss, vnode, err);
+}
+
 DorisStatus tables_settle(Worker *w, DorisError *err)
 {
 	Node *n = w->node;
 	uint32_t vnodes = 0;
 	uint8_t *place = NULL;
 	bool busy = false;
+	bool look = !atomic_load(&n->no_strays); /* only an end at the wrong moment leaves them */
 	DorisStatus st = DORIS_OK;
 
 	/* a copy: creating and dropping may wait for a checkpoint, and a new topology must not wait with it */
@@ -222,13 +236,14 @@ DorisStatus tables_settle(Worker *w, DorisError *err)
 
 		if (state == TABLE_READY && !target)
 			st = mark_orphan(w, v, err);
-		if (st != DORIS_OK || (state == TABLE_READY && target) || (state == TABLE_NONE && !target))
+		if (st != DORIS_OK || (state == TABLE_READY && target) ||
+			(state == TABLE_NONE && !target && !look))
 			continue;
 		(void) pthread_mutex_lock(&n->tables_lock);
 		if (atomic_load(&n->tables[v]) == TABLE_DROP)
 			st = table_drop(w, v, err);
-		if (st == DORIS_OK && atomic_load(&n->tables[v]) == TABLE_NONE && target)
-			st = table_create(w, v, err);
+		if (st == DORIS_OK && atomic_load(&n->tables[v]) == TABLE_NONE)
+			st = target ? table_create(w, v, err) : look ? drop_stray(w, v, err) : DORIS_OK;
 		(void) pthread_mutex_unlock(&n->tables_lock);
 		if (st == DORIS_LIMIT)
 		{
@@ -237,5 +252,7 @@ DorisStatus tables_settle(Worker *w, DorisError *err)
 		}
 	}
 	free(place);
+	if (look && vnodes > 0 && st == DORIS_OK && !busy && !atomic_load(&n->stopping))
+		atomic_store(&n->no_strays, true);
 	return st == DORIS_OK && busy ? DORIS_LIMIT : st;
 }

@@ -129,6 +129,13 @@ static void test_dropped_while_down(void **state)
 	assert_false(there);
 	assert_int_equal(background_purge(&f.w, &f.err), DORIS_OK);
 	assert_int_equal(rows_counted(&f), 0);
+	/* a file whose maker died before anything said that it is in use */
+	assert_int_equal(f.node->driver->create(f.w.ss, 1, &f.err), DORIS_OK);
+	fixture_close(&f);
+	fixture_open_on(&f, &store_wiredtiger, home, false);
+	assert_int_equal(tables_settle(&f.w, &f.err), DORIS_OK);
+	assert_int_equal(f.node->driver->exists(f.w.ss, 1, &there, &f.err), DORIS_OK);
+	assert_false(there);
 	fixture_close(&f);
 }
 
