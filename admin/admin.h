@@ -48,6 +48,7 @@ typedef struct AdminOptions
 	int misses;		   /* heartbeats without answer before a probe */
 	int scrub_rate_mb; /* a second, of each copy; 0: copies are not compared */
 	int scrub_lap_s;   /* all vnodes are not compared more often than that */
+	int plan_stall_s;  /* a plan without progress for so long is told */
 } AdminOptions;
 
 /* ---- log.c ---- */

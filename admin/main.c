@@ -24,6 +24,7 @@ enum
 	OPT_MISSES,
 	OPT_SCRUB_RATE,
 	OPT_SCRUB_LAP,
+	OPT_PLAN_STALL,
 	OPT_MAKE_KEYS,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
@@ -39,6 +40,7 @@ static const struct option long_options[] = {
 	{"misses", required_argument, NULL, OPT_MISSES},
 	{"scrub-rate", required_argument, NULL, OPT_SCRUB_RATE},
 	{"scrub-lap", required_argument, NULL, OPT_SCRUB_LAP},
+	{"plan-stall", required_argument, NULL, OPT_PLAN_STALL},
 	{"make-keys", required_argument, NULL, OPT_MAKE_KEYS},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -70,6 +72,7 @@ static void print_help(void)
 		"background;\n"
 		"                       0: none, and no tombstones go either (default 1)\n"
 		"  --scrub-lap SECONDS  all vnodes are not compared more often than that (default 600)\n"
+		"  --plan-stall SECONDS a plan that moves nothing for so long is an event (default 60)\n"
 		"  --log-level LEVEL    debug, info, warning or error (default info)\n"
 		"  --make-keys DIR      write DIR/cluster.key (nodes, clients) and DIR/admin.key (admins), "
 		"exit\n"
@@ -127,6 +130,7 @@ static void parse_options(int argc, char **argv, AdminOptions *o)
 	o->misses = 3;
 	o->scrub_rate_mb = 1;
 	o->scrub_lap_s = 600;
+	o->plan_stall_s = 60;
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		switch (c)
 		{
@@ -153,6 +157,9 @@ static void parse_options(int argc, char **argv, AdminOptions *o)
 				break;
 			case OPT_SCRUB_LAP:
 				o->scrub_lap_s = parse_number("--scrub-lap", optarg, 0, 100000000);
+				break;
+			case OPT_PLAN_STALL:
+				o->plan_stall_s = parse_number("--plan-stall", optarg, 1, 1000000);
 				break;
 			case OPT_MAKE_KEYS:
 				exit(make_keys(optarg));

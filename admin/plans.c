@@ -24,7 +24,6 @@
 #define FILL_BYTES (256ull << 20)
 #define DISK_SPARE (64ull << 20) /* to be left free at a new node, besides a tenth of what comes */
 #define NUMBERS_MS 1000			 /* between updates of the view's numbers */
-#define STALL_MS 60000			 /* without progress: the watchdog says so */
 
 /* What comes to one node by one plan. */
 typedef struct Dest
@@ -258,6 +257,7 @@ static uint32_t look(Lead *l, MovePlan *p, const Topology *t, Dest *dests)
 	uint64_t pulled = 0;
 
 	p->under_way = 0;
+	p->alive = 0;
 	p->bytes_done = 0;
 	for (uint32_t i = 0; i < p->nmoves; i++)
 	{
@@ -273,10 +273,12 @@ static uint32_t look(Lead *l, MovePlan *p, const Topology *t, Dest *dests)
 				break;
 			case MOVE_RETIRES:
 				p->under_way++;
+				p->alive++;
 				p->bytes_done += m->bytes;
 				break;
 			case MOVE_FILLS:
 				p->under_way++;
+				p->alive += node != NULL && node->condition == NODE_UP;
 				if (d != NULL)
 				{
 					d->filling++;
@@ -326,14 +328,17 @@ static void check_dests(Lead *l, MovePlan *p, const Topology *t, Dest *dests)
 		const HeartReport *r;
 		uint64_t needed = plan_disk_needed(d->left_bytes);
 
-		if (d->waiting == 0)
+		if (d->waiting == 0 && d->filling == 0)
 			continue;
+		if (node->condition != NODE_UP)
+			set_why(p, "node \"%s\" is down", node->name);
 		if (plans_acked(l, node->id) == 0 || node->condition != NODE_UP)
 		{
 			d->closed = true;
-			set_why(p, "node \"%s\" is down", node->name);
 			continue;
 		}
+		if (d->waiting == 0)
+			continue;
 		r = reports_of(l, node->id);
 		if (r->report.disk_full || r->report.disk_free < needed)
 		{
@@ -402,7 +407,7 @@ static uint32_t step(Lead *l, MovePlan *p, Topology *t, uint64_t epoch)
 	}
 	else if (waiting == 0 && p->under_way == 0)
 		edits += leave(p, t);
-	if (waiting > 0 && !p->paused)
+	if (!p->paused)
 		check_dests(l, p, t, dests);
 	for (uint32_t i = 0; i < p->nmoves && waiting > 0 && !p->paused; i++)
 	{
@@ -426,6 +431,7 @@ static uint32_t step(Lead *l, MovePlan *p, Topology *t, uint64_t epoch)
 				d->filling++;
 				d->filling_bytes += m->bytes;
 				p->under_way++;
+				p->alive++;
 				edits++;
 				break;
 			case MOVE_UNHEALTHY:
@@ -464,7 +470,7 @@ static const char *lost_node(const MovePlan *p, const Topology *t)
 
 static void tell_state(Lead *l, MovePlan *p)
 {
-	bool waits = p->why[0] != '\0' && p->under_way == 0;
+	bool waits = p->why[0] != '\0' && p->alive == 0;
 	const char *state = p->paused ? "paused" : waits ? "waiting" : "running";
 	const char *why = waits && !p->paused ? p->why : "";
 	bool news = strcmp(state, p->told_state) != 0;
@@ -490,6 +496,7 @@ static void tell_state(Lead *l, MovePlan *p)
 static void tell_numbers(Lead *l, MovePlan *p, uint64_t now)
 {
 	uint64_t ms = now - p->stored_ms;
+	int stall_s = l->admin->options.plan_stall_s;
 	DorisError err;
 	DorisStatus status;
 
@@ -513,12 +520,11 @@ static void tell_numbers(Lead *l, MovePlan *p, uint64_t now)
 		(void) lead_failed(l, status, &err);
 		return;
 	}
-	if (!p->stalled && !p->paused && now > p->progress_ms + STALL_MS)
+	if (!p->stalled && !p->paused && now > p->progress_ms + (uint64_t) stall_s * 1000)
 	{
 		p->stalled = true;
 		admin_event(l->admin, "plan_stalled", NULL, "plan %u: nothing has moved for %d s: %s",
-					p->id, STALL_MS / 1000,
-					p->why[0] != '\0' ? p->why : "the new nodes do not get ready");
+					p->id, stall_s, p->why[0] != '\0' ? p->why : "the new nodes do not get ready");
 	}
 }
 

@@ -23,6 +23,7 @@ typedef struct MovePlan
 	char told_why[256];
 	uint32_t done; /* moves, when last looked at */
 	uint32_t under_way;
+	uint32_t alive; /* of those: not at a node that is down */
 	uint64_t bytes_done;
 	uint64_t pulled;	  /* bytes, as the new nodes said last */
 	uint64_t progress_ms; /* when something was last done, clock_mono_ms */
