@@ -211,7 +211,7 @@ sub ailing
 	my $self = shift;
 	my $s = $self->{watch};
 	$s = $self->{watch} = $self->{cluster}->session if !$s || $s->{lost};
-	my $out = eval { $s->query("SELECT 'ail:' || coalesce((SELECT string_agg(name || ' ' || state, ', ' ORDER BY name) FROM doris_nodes WHERE role <> 'spare' AND state NOT IN ('ok', 'dead')), '')
+	my $out = eval { $s->query("SELECT 'ail:' || coalesce((SELECT string_agg(name || ' ' || state, ', ' ORDER BY name) FROM doris_nodes WHERE role <> 'spare' AND state NOT IN ('ok', 'dead', 'joining', 'leaving', 'spare')), '')
 		|| coalesce((SELECT ', ' || count(*) || ' copies incomplete' FROM doris_vnodes WHERE NOT complete HAVING count(*) > 0), '')
 		|| CASE WHEN (SELECT seen < now() - interval '5 seconds' FROM doris.leader) THEN ', nobody leads' ELSE '' END", 10) };
 	if (!defined $out || $out !~ /^ail:(.*)$/m)
@@ -243,6 +243,35 @@ sub heal
 
 sub leader { my $self = shift; return $self->{cluster}->sql('SELECT name FROM doris.leader') }
 
+# Rows of 1 kB that the load does not touch, so that moving vnodes takes a while; once.
+sub ballast
+{
+	my ($self, $rows) = @_;
+	return if $self->{ballast}++;
+	$self->{cluster}->sql("CREATE FOREIGN TABLE ballast (id int, v text) SERVER doris OPTIONS (key 'id', write_mode 'direct');
+		INSERT INTO ballast SELECT g, repeat(md5(g::text), 31) FROM generate_series(1, $rows) g", 100);
+	$self->{ballast_rows} = $rows;
+}
+
+# Files of vnodes at nodes that the map does not give them; '' when there are none. Nodes drop what is left over soon, not at once.
+sub orphan_files
+{
+	my $self = shift;
+	my (%of, @orphans);
+	for (split /\n/, $self->{cluster}->sql("SELECT n.name || ' ' || c.vnode FROM doris.copies c JOIN doris.nodes n ON n.node_id IN (c.owner, c.incoming, c.retiring)"))
+	{
+		my ($name, $vnode) = split / /;
+		$of{$name}{$vnode} = 1;
+	}
+	for my $name (split /\n/, $self->{cluster}->sql("SELECT name FROM doris_nodes WHERE role <> 'log' AND state <> 'dead'"))
+	{
+		my @files = map { /\bv(\d+)\.wt$/ ? $1 + 0 : () } glob "$self->{cluster}{dir}/node/$name/*.wt $self->{cluster}{dir}/node/$name/*/*.wt";
+		my @wrong = grep { !$of{$name}{$_} } @files;
+		push @orphans, "$name has files of " . @wrong . " vnodes that are not its own: @wrong[0 .. ($#wrong > 9 ? 9 : $#wrong)]" if @wrong;
+	}
+	return join '; ', @orphans;
+}
+
 # The sessions' processes
 sub backends
 {
@@ -270,6 +299,11 @@ sub check
 	$self->tell("check " . ($self->{groups} // 2));
 	$self->expect(qr/ checked violations=/, 900);
 	$self->violation('the groups differ (dorisctl digest)') if !$self->{cluster}->digests_equal(60);
+	for my $group ($self->{ballast_rows} ? 1 .. $self->{groups} // 2 : ())
+	{
+		my $rows = $self->{cluster}->sql("SET doris_fdw.read_group = $group; SELECT count(*) FROM ballast");
+		$self->violation("group $group has $rows rows of ballast, not $self->{ballast_rows}") if $rows != $self->{ballast_rows};
+	}
 	my $log = DorisCluster::slurp("$self->{base}/front/log");
 	$self->violation("the server in front: $1") if $log =~ /(.*was terminated by signal.*)/;
 	$self->look_at_logs;

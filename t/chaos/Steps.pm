@@ -338,7 +338,7 @@ sub ask_plan
 {
 	my ($self, $step, $admin, $sql) = @_;
 	my $cluster = $self->{cluster};
-	my $last = $self->{last_plan} // 0;
+	my $last = $self->{last_plan} = $cluster->sql('SELECT coalesce(max(plan_id), 0) FROM doris_plans');
 	my $from = time;
 	my $who;
 	while (time - $from < $DEADLINE)
