@@ -89,6 +89,7 @@ DorisStatus memory_refused(Worker *w, DorisTxnId txn, uint32_t vnode, bool *out,
 
 DorisStatus memory_put_committed(Worker *w, DorisTxnId txn, DorisError *err)
 {
+	learned_add(w->node, txn);
 	return memory_put(w, txn, NODE_ALL_VNODES, WHAT_COMMITTED, atomic_load(&w->node->epoch), err);
 }
 

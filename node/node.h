@@ -227,6 +227,13 @@ typedef struct TxnSlot
 	uint32_t entries;	  /* it has in STAGED; 0: not known */
 } TxnSlot;
 
+typedef struct Learned
+{
+	pthread_mutex_t lock;
+	uint64_t head;	 /* number of the next one */
+	DorisTxnId *ids; /* a ring */
+} Learned;
+
 typedef struct Node
 {
 	Config config;
@@ -242,8 +249,9 @@ typedef struct Node
 	pthread_mutex_t identity_lock;
 	Identity identity;
 	_Atomic uint32_t node_id; /* of identity, to be read without the lock */
-	uint64_t incarnation;	  /* random for each start */
-	atomic_bool serving;	  /* its start was matched and its tables are there */
+	Learned learned;
+	uint64_t incarnation; /* random for each start */
+	atomic_bool serving;  /* its start was matched and its tables are there */
 
 	pthread_rwlock_t epoch_lock; /* guards placement; writers first */
 	Placement *placement;		 /* NULL: no topology yet */
@@ -487,6 +495,19 @@ extern DORIS_MUST_CHECK DorisStatus kept_read(Worker *w, uint32_t vnode, KeptSum
 extern DORIS_MUST_CHECK DorisStatus kept_save(Worker *w, DorisError *err);
 /* NOT_FOUND: none were saved. */
 extern DORIS_MUST_CHECK DorisStatus kept_load(Worker *w, DorisError *err);
+
+/* ---- learned.c: outcomes noted lately, in the order in which they were ---- */
+extern DORIS_MUST_CHECK DorisStatus learned_open(Node *n, DorisError *err);
+extern void learned_close(Node *n);
+extern void learned_add(Node *n, DorisTxnId txn);
+/* Where the next one goes: never 0. */
+extern uint64_t learned_head(Node *n);
+/*
+ * At most max of those noted from `since` on, malloc'ed, by id; *head: where to go on. NULL: they are not kept any more (or
+ * there is no memory); then *head is where the next one goes.
+ */
+extern DorisTxnId *learned_since(Node *n, uint64_t since, uint32_t max, uint32_t *count,
+								 uint64_t *head);
 
 /* ---- memory.c: outcomes remembered, index of staged writes ---- */
 typedef struct Remembered

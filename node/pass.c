@@ -378,7 +378,33 @@ DorisStatus pass_again(Recoverer *r, Source *s, Todo *t, DorisError *err)
 
 /* ---- the memory ---- */
 
-DorisStatus pass_memory(Recoverer *r, Source *s, DorisError *err)
+/*
+ * Only what the source has noted since it was asked last; *whole: it does not know any more, everything has to be asked for, and
+ * mark will then hold.
+ */
+static DorisStatus pass_learned(Recoverer *r, Source *s, bool *whole,
+								uint8_t mark[SOURCE_TOLD_SIZE], DorisError *err)
+{
+	static const uint8_t never[SOURCE_TOLD_SIZE] = {0};
+	PullRequest m = {.what = PULL_MEMORY, .max_bytes = MEMORY_BYTES};
+	SourcePage page;
+	DorisStatus st;
+
+	m.high = (DorisBytes){s->has_told ? s->told : never, SOURCE_TOLD_SIZE};
+	st = source_ask_page(s, &m, err);
+	if (st == DORIS_OK)
+		st = source_page(s, &m, &page, err);
+	if (st == DORIS_OK && page.next.len != SOURCE_TOLD_SIZE)
+		st = doris_error(err, DORIS_BAD_MESSAGE, "%s answers with an odd page", s->quick.who);
+	if (st != DORIS_OK)
+		return st;
+	*whole = !page.done;
+	memcpy(mark, page.next.data, SOURCE_TOLD_SIZE);
+	st = merge_memory(&r->w, page.items, page.n, err);
+	return st == DORIS_OK ? recover_between(r, page.bytes, err) : st;
+}
+
+static DorisStatus pass_whole_memory(Recoverer *r, Source *s, DorisError *err)
 {
 	DorisTxnId from = {.clock = atomic_load(&r->w.node->horizon_ms) << 16};
 	uint8_t lows[2][DORIS_TXNID_SIZE];
@@ -416,4 +442,19 @@ DorisStatus pass_memory(Recoverer *r, Source *s, DorisError *err)
 			st = recover_between(r, page.bytes, err);
 	}
 	return st;
+}
+
+DorisStatus pass_memory(Recoverer *r, Source *s, DorisError *err)
+{
+	uint8_t mark[SOURCE_TOLD_SIZE];
+	bool whole = false;
+	DorisStatus st = pass_learned(r, s, &whole, mark, err);
+
+	if (st == DORIS_OK && whole)
+		st = pass_whole_memory(r, s, err);
+	if (st != DORIS_OK)
+		return st;
+	memcpy(s->told, mark, sizeof(mark));
+	s->has_told = true;
+	return DORIS_OK;
 }

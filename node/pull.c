@@ -11,6 +11,7 @@
  */
 #include "node.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_BYTES (1u << 20)
@@ -297,6 +298,53 @@ static DorisStatus pull_vnode(Page *p, uint64_t epoch, DorisError *err)
 
 /* ---- MEMORY ---- */
 
+/*
+ * What was noted since the asker was told last, if that is still known: else no ids, "not done", and the mark that holds
+ * for all that a whole scan from now on tells.
+ */
+static DorisStatus pull_learned(Page *p, DorisError *err)
+{
+	Worker *w = p->w;
+	Node *n = w->node;
+	DorisCursor c = cursor_of(p->m->high.data, p->m->high.len);
+	bool same = cursor_u64(&c) == n->incarnation;
+	uint64_t since = cursor_u64(&c);
+	uint64_t head;
+	uint32_t count = 0;
+	DorisTxnId *ids = NULL;
+	DorisBuf mark;
+	DorisStatus st;
+
+	if (!cursor_at_end(&c))
+		return doris_error(err, DORIS_BAD_MESSAGE, "pull: a malformed mark");
+	if (same)
+		ids = learned_since(n, since, UINT32_MAX, &count, &head);
+	else
+		head = learned_head(n);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		uint8_t key[DORIS_TXNID_SIZE];
+
+		txnid_to_key(ids[i], key);
+		buf_put_raw(p->reply, key, sizeof(key));
+	}
+	p->n = count;
+	buf_init(&mark);
+	buf_put_u64(&mark, n->incarnation);
+	buf_put_u64(&mark, head);
+	buf_set_u32(p->reply, p->start, p->n);
+	buf_put_u8(p->reply, ids != NULL ? 1 : 0);
+	buf_put_bytes(p->reply, mark.data, mark.len);
+	st = mark.failed || p->reply->failed
+			 ? doris_error(err, DORIS_NO_MEMORY, "%s: out of memory for a page", node_name(n))
+			 : DORIS_OK;
+	buf_free(&mark);
+	free(ids);
+	/* they may not be on disk yet */
+	commit_need(w, atomic_load(&n->commits));
+	return st;
+}
+
 static DorisStatus pull_memory(Page *p, uint64_t epoch, DorisError *err)
 {
 	Worker *w = p->w;
@@ -317,6 +365,8 @@ static DorisStatus pull_memory(Page *p, uint64_t epoch, DorisError *err)
 		st = doris_error(err, DORIS_BAD_MESSAGE, "pull: a malformed transaction id");
 	if (st != DORIS_OK)
 		return st;
+	if (p->m->high.len > 0)
+		return pull_learned(p, err);
 	if (p->m->low.len > 0)
 		from = txnid_from_key(p->m->low.data);
 	locks_clear(w);

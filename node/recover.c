@@ -39,13 +39,14 @@ DorisStatus recover_open(Node *n, DorisError *err)
 	v->wanted = calloc(DORIS_MAX_VNODES, sizeof(*v->wanted));
 	if (v->state == NULL || v->wanted == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
-	return DORIS_OK;
+	return learned_open(n, err);
 }
 
 void recover_close(Node *n)
 {
 	free(n->recovery.state);
 	free(n->recovery.wanted);
+	learned_close(n);
 	n->recovery.state = NULL;
 	n->recovery.wanted = NULL;
 }

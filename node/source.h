@@ -10,6 +10,8 @@
 #include "ask.h"
 #include "node.h"
 
+#define SOURCE_TOLD_SIZE 16 /* u64 incarnation, u64 number */
+
 typedef struct Source
 {
 	Node *node; /* who asks */
@@ -20,6 +22,9 @@ typedef struct Source
 	Ask quick;
 	uint64_t not_before; /* monotonic ms: after an error it is left alone until then */
 	uint32_t failures;	 /* in a row */
+	/* up to where this start of it has told its memory, as it put it (learned.c); empty: not at all */
+	uint8_t told[SOURCE_TOLD_SIZE];
+	bool has_told;
 } Source;
 
 /* A page of RANGES, RECORDS, STAGED or MEMORY: valid until the next but one page is asked for. */

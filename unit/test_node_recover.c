@@ -347,6 +347,89 @@ static void test_lease(void **state)
 	beat(&m, &r);
 	assert_in_range(control_lease_ms(mine.f.node), 1300, 1500); /* an older one shortens nothing */
 }
+
+/* ---- what was noted lately ---- */
+
+static uint64_t told_to(void)
+{
+	DorisCursor c = cursor_of(rec.sources[0]->told, SOURCE_TOLD_SIZE);
+
+	assert_true(rec.sources[0]->has_told);
+	(void) cursor_u64(&c);
+	return cursor_u64(&c);
+}
+
+/* A node that recovers again and again takes only what is new of the memory, and still all of it. */
+static void test_memory_again(void **state)
+{
+	DorisTxnId txns[4];
+	uint64_t before = 0;
+
+	(void) state;
+	for (int i = 0; i < 3; i++)
+	{
+		publish_incomplete(NODE_UP, true);
+		txns[i] = put_at(AT_SOURCE, 1, i % 2 == 0 ? "a" : "b", "1");
+		assert_int_equal(recover_all(2), 0);
+		assert_int_equal(outcome(&mine.f, txns[i], 1, false), OUTCOME_COMMITTED);
+		if (i > 0)
+			assert_int_equal(told_to(), before + 1);
+		before = told_to();
+		publish_complete();
+	}
+	/* more than the source keeps in its memory of late: everything is asked for */
+	for (int i = 0; i < 70000; i++)
+		learned_add(source.f.node, txns[0]);
+	publish_incomplete(NODE_UP, true);
+	txns[3] = put_at(AT_SOURCE, 1, "c", "1");
+	assert_int_equal(recover_all(2), 0);
+	assert_int_equal(outcome(&mine.f, txns[3], 1, false), OUTCOME_COMMITTED);
+	assert_int_equal(told_to(), before + 70001);
+	publish_complete();
+	/* this node starts again: it has been told nothing, and asks for everything */
+	restart_mine(true);
+	publish_incomplete(NODE_UP, true);
+	assert_int_equal(recover_all(2), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(outcome(&mine.f, txns[i], 1, false), OUTCOME_COMMITTED);
+	check_equal(VNODES);
+}
+
+static void test_learned(void **state)
+{
+	Node *n = source.f.node;
+	uint64_t start = learned_head(n);
+	uint64_t head;
+	uint32_t count;
+	DorisTxnId *ids;
+
+	(void) state;
+	assert_true(start > 0);
+	for (uint32_t i = 0; i < 3; i++)
+		learned_add(n, txn_of(100 - i, i));
+	ids = learned_since(n, start, 10, &count, &head);
+	assert_non_null(ids);
+	assert_int_equal(count, 3);
+	assert_int_equal(head, start + 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(ids[i].clock, 98 + i); /* as a merge wants them */
+	free(ids);
+	ids = learned_since(n, start, 2, &count, &head);
+	assert_int_equal(count, 2);
+	assert_int_equal(head, start + 2);
+	free(ids);
+	ids = learned_since(n, start + 3, 10, &count, &head);
+	assert_non_null(ids);
+	assert_int_equal(count, 0);
+	free(ids);
+	assert_null(learned_since(n, 0, 10, &count, &head));
+	assert_null(learned_since(n, start + 4, 10, &count, &head));
+	for (int i = 0; i < 65534; i++)
+		learned_add(n, txn_of(1, 1));
+	assert_null(learned_since(n, start, 10, &count, &head));
+	assert_int_equal(head, learned_head(n));
+}
+
 /* An argument names one test. */
 int main(int argc, char **argv)
 {
@@ -357,6 +440,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_many_equal, setup_many, teardown),
 		WITH_NODES(test_pages),
 		WITH_NODES(test_rate),
+		WITH_NODES(test_memory_again),
+		WITH_NODES(test_learned),
 		WITH_NODES(test_mark),
 		WITH_NODES(test_lease),
 	};
