@@ -4,7 +4,7 @@
  * Such a node may have been judged failed without knowing it. If it has, then whoever writes now needs an answer of
  * every copy that is up, so one of the copies we know must know of it too: each of them is asked whether it still goes by our
  * placement. Their answers need no lease. A vnode of which nobody else is up has nobody who could have taken its place without
- * this node's help.
+ * this node's help. Who a copy moves to is asked, too: it may be the owner by now, and the only one besides this node.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +36,14 @@ static DorisStatus ask_incomplete(DorisClient *c, Topology *t, const Question *q
 	st = call_run(c, &call, p, MSG_OUTCOME, t, slice < until ? slice : until, err);
 	call_free(c, &call);
 	return st;
+}
+
+/* The node, unless it is the one that is asked about, or none, or down. */
+static const TopoNode *other_up(const Topology *t, uint32_t id, uint32_t node)
+{
+	const TopoNode *n = topology_node(t, id);
+
+	return n != NULL && n->id != node && n->condition == NODE_UP ? n : NULL;
 }
 
 static DorisStatus ask_complete(DorisClient *c, Topology *t, const Question *qs, uint32_t n,
@@ -78,14 +86,15 @@ DorisStatus lease_confirm(DorisClient *c, Topology *t, uint32_t node, const uint
 		for (g = 1; g <= t->groups && st == DORIS_OK; g++)
 		{
 			const TopoCopy *copy = topology_copy(t, g, vnodes[i]);
-			Question q = {.node = topology_node(t, copy->owner), .vnode = vnodes[i]};
+			Question owner = {.node = other_up(t, copy->owner, node), .vnode = vnodes[i]};
+			Question incoming = {.node = other_up(t, copy->incoming, node), .vnode = vnodes[i]};
 
-			if (q.node == NULL || q.node->id == node || q.node->condition != NODE_UP)
-				continue;
-			if (copy->complete)
-				complete[ncomplete++] = q;
-			else
-				st = ask_incomplete(c, t, &q, until, err);
+			if (owner.node != NULL && copy->complete)
+				complete[ncomplete++] = owner;
+			else if (owner.node != NULL)
+				st = ask_incomplete(c, t, &owner, until, err);
+			if (st == DORIS_OK && incoming.node != NULL)
+				st = ask_incomplete(c, t, &incoming, until, err);
 		}
 	if (st == DORIS_OK && ncomplete > 0)
 		st = ask_complete(c, t, complete, ncomplete, until, err);
