@@ -120,6 +120,7 @@ for my $step ([ 3, 'the third one is dropped', 2, g1n1 => 'ok 66', g2n1 => 'ok 6
 	well($what, $left, @owns);
 }
 is($cluster->sqlstate('SELECT doris_drop_group(1)'), '55000', 'the only group cannot be dropped');
+is(sql('SET doris_fdw.read_group = 3; SELECT count(*) FROM groups_t'), $rows, 'doris_fdw.read_group may name a group that is gone');
 rate(4);
 my ($rc, $out) = $cluster->ctl('plan', 'add-group', 'g2n1', $spares[0], '--no-wait');
 like($out, qr/^plan \d+$/m, 'dorisctl plan add-group') or diag($out);
