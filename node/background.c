@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define ROUND_MS 1000
+#define SETTLE_BUSY 4 /* tables made or dropped in a tenth of a second while rows are asked for */
 #define PURGE_MEMORY 50000	 /* entries for each round */
 #define PURGE_STEP 1000		 /* entries, rows for each store transaction */
 #define TOMBSTONES_MS 100	 /* of each round */
@@ -317,16 +318,20 @@ static void recount_some(Worker *w, uint32_t *next)
 	}
 }
 
-static void settle_tables(Worker *w, uint64_t *settled_epoch)
+static void settle_tables(Worker *w, uint64_t *settled_epoch, uint64_t *rows_seen)
 {
 	Node *n = w->node;
 	uint64_t epoch = atomic_load(&n->epoch);
+	uint64_t rows;
 	DorisError err = {0};
 	DorisStatus st;
 
 	if (!atomic_load(&n->serving) || epoch == *settled_epoch)
 		return;
-	st = tables_settle(w, &err);
+	rows = pace_rows_served(n);
+	/* opening, syncing and deleting files holds others up: a few at a time while rows are asked for */
+	st = tables_settle(w, rows != *rows_seen ? SETTLE_BUSY : 0, &err);
+	*rows_seen = rows;
 	if (st == DORIS_OK)
 		*settled_epoch = epoch;
 	else if (st != DORIS_LIMIT)
@@ -340,6 +345,7 @@ static void *background_main(void *arg)
 	Purge purge = {.drop_vnode = 0};
 	uint32_t recount = n->recount ? 0 : DORIS_MAX_VNODES;
 	uint64_t settled_epoch = 0;
+	uint64_t rows_seen = 0;
 	uint64_t next = 0;
 	DorisError err = {0};
 
@@ -355,7 +361,7 @@ static void *background_main(void *arg)
 
 		(void) nanosleep(&pause, NULL);
 		disk_watch(n);
-		settle_tables(&w, &settled_epoch);
+		settle_tables(&w, &settled_epoch, &rows_seen);
 		if (clock_mono_ms() < next)
 			continue;
 		next = clock_mono_ms() + ROUND_MS;

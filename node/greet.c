@@ -174,7 +174,7 @@ static void become_ready(Worker *w)
 {
 	Node *n = w->node;
 	DorisError err = {0};
-	DorisStatus st = tables_settle(w, &err);
+	DorisStatus st = tables_settle(w, 0, &err);
 
 	if (st != DORIS_OK && st != DORIS_LIMIT)
 	{

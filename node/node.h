@@ -421,8 +421,8 @@ extern DORIS_MUST_CHECK DorisStatus epoch_load(Worker *w, DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus tables_load(Worker *w, DorisError *err);
 /* Makes sure the vnode's table can be used. Not within a store transaction. */
 extern DORIS_MUST_CHECK DorisStatus tables_need(Worker *w, uint32_t vnode, DorisError *err);
-/* Creates those the node is a target of, drops the others; in the background. LIMIT: not all could be dropped yet. */
-extern DORIS_MUST_CHECK DorisStatus tables_settle(Worker *w, DorisError *err);
+/* Creates those the node is a target of, drops the others, at most so many (0: all); in the background. LIMIT: not all yet. */
+extern DORIS_MUST_CHECK DorisStatus tables_settle(Worker *w, uint32_t most, DorisError *err);
 /* Notes in META, within the caller's transaction, which tables a new placement makes leftovers. old: the one in force. */
 extern DORIS_MUST_CHECK DorisStatus tables_note_leftovers(Worker *w, const Placement *old,
 														  const Placement *p, DorisError *err);
@@ -495,6 +495,10 @@ extern DORIS_MUST_CHECK DorisStatus kept_read(Worker *w, uint32_t vnode, KeptSum
 extern DORIS_MUST_CHECK DorisStatus kept_save(Worker *w, DorisError *err);
 /* NOT_FOUND: none were saved. */
 extern DORIS_MUST_CHECK DorisStatus kept_load(Worker *w, DorisError *err);
+
+/* ---- pace.c ---- */
+/* Rows that were asked for or written here, ever: when it grows, somebody is at work. */
+extern uint64_t pace_rows_served(const Node *n);
 
 /* ---- learned.c: outcomes noted lately, in the order in which they were ---- */
 extern DORIS_MUST_CHECK DorisStatus learned_open(Node *n, DorisError *err);

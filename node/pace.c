@@ -4,8 +4,8 @@
  * A limited rate is kept in small pages, so that it is even, and a change holds at once. Between pages the thread also serves
  * who waits for what a copy lacks.
  *
- * Without a limit, too, copies that move give way to requests for rows: while some come, pages are small, and after each the
- * thread rests for as long as the page took. That halves what both ends spend, and no lock is held in between.
+ * Without a limit, too, copies that move give way to requests for rows: while some come, pages are small, and after each, and
+ * after each copy, the thread rests for longer than it took. That bounds what both ends spend, and no lock is held in between.
  */
 #include <time.h>
 
@@ -16,7 +16,8 @@
 #define PAGES_PER_SECOND 10 /* at a limited rate */
 #define PAGE_BYTES_MAX (2u << 20)
 #define PAGE_BYTES_BUSY (256u << 10)
-#define GIVE_WAY_MAX_US 50000
+#define GIVE_WAY_REST 3 /* times as long as it worked */
+#define GIVE_WAY_MAX_US 100000
 #define PAGE_BYTES_MIN (64u << 10)
 
 /* MB per second that may be pulled now for the copy under way; 0: no limit. */
@@ -65,8 +66,7 @@ uint32_t recover_page_bytes(const Recoverer *r)
 	return bytes < PAGE_BYTES_MIN ? PAGE_BYTES_MIN : (uint32_t) bytes;
 }
 
-/* Rows that were asked for or written here, ever. */
-static uint64_t rows_served(Node *n)
+uint64_t pace_rows_served(const Node *n)
 {
 	static const NodeCounter kinds[] = {COUNT_ROWS_READ, COUNT_ROWS_SCANNED, COUNT_ROWS_STAGED,
 										COUNT_ROWS_APPLIED};
@@ -77,18 +77,18 @@ static uint64_t rows_served(Node *n)
 	return rows;
 }
 
-/* A page of a copy that moves is merged. Until when does the thread rest? */
+/* A page of a copy that moves is merged, or all of it. Until when does the thread rest? */
 static uint64_t give_way(Recoverer *r)
 {
-	uint64_t rows = rows_served(r->w.node);
+	uint64_t rows = pace_rows_served(r->w.node);
 	uint64_t now = mono_us();
-	uint64_t took = now - r->page_from_us;
+	uint64_t rest = GIVE_WAY_REST * (now - r->page_from_us);
 
 	r->gives_way = rows != r->rows_served;
 	r->rows_served = rows;
 	if (!r->gives_way || r->page_from_us == 0)
 		return now;
-	return now + (took < GIVE_WAY_MAX_US ? took : GIVE_WAY_MAX_US);
+	return now + (rest < GIVE_WAY_MAX_US ? rest : GIVE_WAY_MAX_US);
 }
 
 DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err)
@@ -101,12 +101,11 @@ DorisStatus recover_between(Recoverer *r, size_t bytes, DorisError *err)
 	if (bytes > 0)
 		pace_take(&r->pace, rate, bytes);
 	if (bytes > 0 && r->moving)
-	{
 		pace_take(&r->move_pace, move_rate(r), bytes);
+	if (r->moving)
 		rest_until = give_way(r);
-	}
 	recover_serve_wants(r);
-	while (bytes > 0 && !atomic_load(&n->stopping) &&
+	while (!atomic_load(&n->stopping) &&
 		   (pace_waits(&r->pace, rate) || pace_waits(&r->move_pace, move_rate(r)) ||
 			mono_us() < rest_until))
 	{

@@ -208,11 +208,12 @@ static DorisStatus drop_stray(Worker *w, uint32_t vnode, DorisError *err)
 	return w->node->driver->drop(w->ss, vnode, err);
 }
 
-DorisStatus tables_settle(Worker *w, DorisError *err)
+DorisStatus tables_settle(Worker *w, uint32_t most, DorisError *err)
 {
 	Node *n = w->node;
 	uint32_t vnodes = 0;
 	uint8_t *place = NULL;
+	uint32_t done = 0;
 	bool busy = false;
 	bool look = !atomic_load(&n->no_strays); /* only an end at the wrong moment leaves them */
 	DorisStatus st = DORIS_OK;
@@ -239,6 +240,11 @@ DorisStatus tables_settle(Worker *w, DorisError *err)
 		if (st != DORIS_OK || (state == TABLE_READY && target) ||
 			(state == TABLE_NONE && !target && !look))
 			continue;
+		if (most > 0 && done++ == most)
+		{
+			busy = true;
+			break;
+		}
 		(void) pthread_mutex_lock(&n->tables_lock);
 		if (atomic_load(&n->tables[v]) == TABLE_DROP)
 			st = table_drop(w, v, err);

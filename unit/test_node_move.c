@@ -75,7 +75,7 @@ static void settle_tables(Side *s)
 	{
 		if (s == &mine)
 			s->f.node->driver->idle(rec.w.ss);
-		st = tables_settle(&s->f.w, &s->f.err);
+		st = tables_settle(&s->f.w, 0, &s->f.err);
 		usleep(20000); /* the workers let go of their cursors */
 	}
 	assert_int_equal(st, DORIS_OK);

@@ -473,7 +473,7 @@ static void test_leftover_tables(void **state)
 	topology_copy(next, 1, 1)->changed = 2;
 	assert_int_equal(fixture_take(f, next), DORIS_OK);
 	topology_unref(next);
-	assert_int_equal(tables_settle(&f->w, &f->err), DORIS_OK);
+	assert_int_equal(tables_settle(&f->w, 0, &f->err), DORIS_OK);
 	assert_int_equal(f->node->driver->exists(f->w.ss, 1, &there, &f->err), DORIS_OK);
 	assert_false(there);
 	assert_int_equal(rows_counted(f), 1);
@@ -492,7 +492,7 @@ static void test_leftover_tables(void **state)
 	row.at.vnode = 2;
 	assert_int_equal(stage(f, 4, txn_of(c, 1), version_of(c), TXN_SINGLE, &row, 1, NULL),
 					 -DORIS_UNAVAILABLE);
-	assert_int_equal(tables_settle(&f->w, &f->err), DORIS_OK);
+	assert_int_equal(tables_settle(&f->w, 0, &f->err), DORIS_OK);
 	assert_int_equal(stage(f, 4, txn_of(c, 1), version_of(c), TXN_SINGLE, &row, 1, NULL), 0);
 	assert_false(get(f, 2, "b").row.present);
 	assert_int_equal(rows_counted(f), 0);

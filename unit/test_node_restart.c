@@ -124,7 +124,7 @@ static void test_dropped_while_down(void **state)
 	/* stopped before it was cleared: it is still known as a leftover */
 	fixture_open_on(&f, &store_wiredtiger, home, false);
 	assert_int_equal(atomic_load(&f.node->tables[1]), TABLE_DROP);
-	assert_int_equal(tables_settle(&f.w, &f.err), DORIS_OK);
+	assert_int_equal(tables_settle(&f.w, 0, &f.err), DORIS_OK);
 	assert_int_equal(f.node->driver->exists(f.w.ss, 1, &there, &f.err), DORIS_OK);
 	assert_false(there);
 	assert_int_equal(background_purge(&f.w, &f.err), DORIS_OK);
@@ -133,7 +133,7 @@ static void test_dropped_while_down(void **state)
 	assert_int_equal(f.node->driver->create(f.w.ss, 1, &f.err), DORIS_OK);
 	fixture_close(&f);
 	fixture_open_on(&f, &store_wiredtiger, home, false);
-	assert_int_equal(tables_settle(&f.w, &f.err), DORIS_OK);
+	assert_int_equal(tables_settle(&f.w, 0, &f.err), DORIS_OK);
 	assert_int_equal(f.node->driver->exists(f.w.ss, 1, &there, &f.err), DORIS_OK);
 	assert_false(there);
 	fixture_close(&f);
