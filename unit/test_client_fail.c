@@ -556,13 +556,53 @@ static void test_nobody(void **state)
 	assert_int_equal(rig_run(the_rig(state), child_nobody, NULL), 0);
 }
 
+/* ---- a read without a lease, of a copy beside which there is only one that it moves to ---- */
+static int child_confirms(Rig *r, void *arg)
+{
+	const DorisStatus *expected = arg;
+	DorisClient *c = rig_connect(r, 5000);
+	uint32_t vnode = 0;
+	const TopoCopy *copy;
+	DorisError err = {0};
+	Topology *t = doris_topology(c);
+	DorisStatus st;
+
+	copy = topology_copy(t, 1, vnode);
+	RIG_CHECK(t->epoch == r->topo->epoch, "epoch %llu", (unsigned long long) t->epoch);
+	st = lease_confirm(c, t, copy->owner, &vnode, 1, clock_mono_ms() + 3000, &err);
+	RIG_CHECK(st == *expected, "%d: %s", (int) st, err.message);
+	topology_unref(t);
+	doris_disconnect(c);
+	return 0;
+}
+
+static void test_unleased(void **state)
+{
+	Rig *r = the_rig(state);
+	TopoCopy *copy = topology_copy(r->topo, 2, 0);
+	int to = (int) copy->owner - 1;
+	DorisStatus expected = DORIS_OK;
+
+	/* a group that is being added */
+	copy->owner = 0;
+	copy->complete = false;
+	copy->incoming = (uint32_t) to + 1;
+	copy->changed = r->topo->epoch + 1;
+	rig_publish(r, true);
+	assert_int_equal(rig_run(r, child_confirms, &expected), 0);
+	/* it alone could know that it is the only owner by now */
+	rig_signal(r, to, SIGKILL);
+	expected = DORIS_UNAVAILABLE;
+	assert_int_equal(rig_run(r, child_confirms, &expected), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nobody),	cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_stopped), cmocka_unit_test(test_stopped_later),
 		cmocka_unit_test(test_down),	cmocka_unit_test(test_epochs),
-		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_cancel),	cmocka_unit_test(test_unleased),
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
