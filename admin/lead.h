@@ -17,7 +17,11 @@
 #define LEAD_REFUSED_KEPT 32
 #define LEAD_READY_MS 200 /* between topologies that make copies complete */
 #define LEAD_CHORES_MS 1000
-#define LEAD_PLANS_MS 200 /* between steps of plans */
+/*
+ * Between steps of plans. Each is a new topology, which every node takes and persists with its requests held up, and clients
+ * begin again with: few large steps cost users less.
+ */
+#define LEAD_PLANS_MS 500
 #define LEAD_FLAPS 3	  /* failures in two minutes before a node waits to be let back in... */
 #define LEAD_FLAP_MS 1000 /* ...so long, and twice as long with each one more... */
 #define LEAD_FLAP_MAX_MS 10000 /* ...at most this */
@@ -108,8 +112,10 @@ extern const HeartReport *reports_of(const Lead *l, uint32_t node);
 extern bool reports_current(const Lead *l, const HeartReport *r);
 /* Says to the database that this admin leads, and what nodes said if it is time. */
 extern void reports_store(Lead *l, uint64_t now);
-/* Rule *complete*: publishes the copies that are ready. */
+/* Rule *complete*: publishes the copies that are ready, when no plan's step does. */
 extern void reports_ready(Lead *l, uint64_t now);
+/* Makes the copies that are ready complete in a topology being made: how many, with events about it. */
+extern uint32_t reports_edit_ready(Lead *l, Topology *t, Event *events, int max, int *n);
 extern void reports_free(Lead *l);
 
 /* ---- judge.c ---- */

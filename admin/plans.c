@@ -21,7 +21,7 @@
  * much, or that many vnodes take their writes at three nodes.
  */
 #define FILL_VNODES 128
-#define FILL_BYTES (256ull << 20)
+#define FILL_BYTES (512ull << 20)
 #define DISK_SPARE (64ull << 20) /* to be left free at a new node, besides a tenth of what comes */
 #define NUMBERS_MS 1000			 /* between updates of the view's numbers */
 
@@ -585,6 +585,8 @@ void plans_run(Lead *l, uint64_t now)
 	DorisError err;
 	Topology *t;
 	uint32_t edits;
+	Event events[16];
+	int nevents;
 
 	if (now < l->next_plans)
 		return;
@@ -602,11 +604,12 @@ void plans_run(Lead *l, uint64_t now)
 	t = l->leading ? jobs_next(l, &err) : NULL;
 	if (t == NULL)
 		return;
-	edits = step_all(l, t, l->stored->epoch + 1);
+	edits = reports_edit_ready(l, t, events, 16, &nevents);
+	edits += step_all(l, t, l->stored->epoch + 1);
 	FAULT_POINT("admin-moves-stepping");
-	if (edits == 0)
+	if (edits == 0 || !l->leading)
 		topology_unref(t);
-	else if (lead_publish(l, t, NULL, 0, &err) != DORIS_OK)
+	else if (lead_publish(l, t, events, nevents, &err) != DORIS_OK)
 	{
 		log_write(LOG_DEBUG, "plans wait: %s", err.message);
 		return;

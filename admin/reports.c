@@ -200,27 +200,24 @@ static int tell_recovered(Lead *l, const Topology *t, Event *events, int max)
 	return n;
 }
 
-void reports_ready(Lead *l, uint64_t now)
+static bool any_ready(const Lead *l)
 {
-	Topology *t = NULL;
+	for (int i = 0; i < l->nseen; i++)
+		if (l->seen[i].ready)
+			return true;
+	return false;
+}
+
+uint32_t reports_edit_ready(Lead *l, Topology *t, Event *events, int max, int *n)
+{
+	uint64_t epoch = l->stored->epoch + 1;
+	uint32_t done = 0;
 	Silent silent;
 	uint32_t *ids;
-	uint32_t done = 0;
-	Event events[16];
-	int n;
-	DorisError err;
-	bool any = false;
 
-	for (int i = 0; i < l->nseen; i++)
-		any = any || l->seen[i].ready;
-	if (!any || now < l->next_ready)
-		return;
-	l->next_ready = now + LEAD_READY_MS;
-	t = jobs_next(l, &err);
-	if (t == NULL)
-		return;
-	ids = heart_silent(l->admin, &silent.n);
-	silent.ids = ids;
+	*n = 0;
+	if (!any_ready(l))
+		return 0;
 	/* All of them against the same epochs: none voids another. */
 	for (int i = 0; i < l->nseen; i++)
 	{
@@ -228,21 +225,38 @@ void reports_ready(Lead *l, uint64_t now)
 
 		if (s->ready && reports_current(l, &s->latest))
 			done += verdict_ready(t, l->stored, s->latest.node, s->latest.report.incarnation,
-								  s->latest.report.ready, s->latest.report.nready,
-								  l->stored->epoch + 1, plans_dropped_group(l));
+								  s->latest.report.ready, s->latest.report.nready, epoch,
+								  plans_dropped_group(l));
 		s->ready = false;
 	}
-	if (done > 0)
-		(void) verdict_excuse(t, l->stored->epoch + 1, &silent);
-	free(ids);
 	if (done == 0)
-	{
-		topology_unref(t);
+		return 0;
+	ids = heart_silent(l->admin, &silent.n);
+	silent.ids = ids;
+	(void) verdict_excuse(t, epoch, &silent);
+	free(ids);
+	*n = tell_recovered(l, t, events, max);
+	return done;
+}
+
+void reports_ready(Lead *l, uint64_t now)
+{
+	Topology *t;
+	uint32_t done;
+	Event events[16];
+	int n;
+	DorisError err;
+
+	/* while there are plans, their steps carry it */
+	if (l->nplans > 0 || !any_ready(l) || now < l->next_ready)
 		return;
-	}
-	n = tell_recovered(l, t, events, 16);
+	l->next_ready = now + LEAD_READY_MS;
+	t = jobs_next(l, &err);
+	if (t == NULL)
+		return;
+	done = reports_edit_ready(l, t, events, 16, &n);
 	FAULT_POINT("admin-completing");
-	if (!l->leading)
+	if (done == 0 || !l->leading)
 		topology_unref(t);
 	else if (lead_publish(l, t, events, n, &err) != DORIS_OK)
 		log_write(LOG_DEBUG, "%u copies are not made complete yet: %s", done, err.message);
