@@ -405,6 +405,10 @@ sub do_move
 	my $shrink = "SELECT doris_shrink(ARRAY['$spare'], wait => false)";
 	my $first = $cancel || rand() < 0.5;
 
+	# it must not be over before it is cancelled; nodes hear of the rate by and by
+	$chaos->ballast(12000) if $cancel;
+	$cluster->sql("SELECT doris_set('move_rate', '@{[ $cancel ? 1 : 0 ]}')");
+	$chaos->wait(1.5) if $cancel;
 	if (!$first)
 	{
 		$self->ask_plan($step, 'admin1', $grow);
@@ -416,7 +420,7 @@ sub do_move
 	my ($who, $planned) = $self->ask_plan($step, $admin, $first ? $grow : $shrink);
 	if ($cancel && $planned)
 	{
-		$chaos->wait(rand(1));
+		$chaos->wait(rand(0.7));
 		$cluster->sqlstate('SELECT doris_cancel(max(plan_id)) FROM doris_plans', 20);
 	}
 	$who //= $self->await($step, $DEADLINE, $admin);
