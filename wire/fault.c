@@ -20,7 +20,8 @@
 #define HOLD_MAX_MS 60000
 #define HOLD_LOOK_MS 5
 #define MAX_ENTRY 256
-#define MAX_COUNTED 64
+#define MAX_COUNTED 128
+#define MAX_ACTIONS 4
 
 static void tell(const char *place, const char *what)
 {
@@ -105,24 +106,17 @@ static unsigned long count_hit(const char *entry)
 	return hits;
 }
 
-/* "PLACE=ACTION" or "PLACE#n=ACTION" */
-static bool fault_entry(char *entry, const char *place)
+/* The action of "PLACE=ACTION" or "PLACE#n=ACTION", if it is this place, and its turn; or NULL. */
+static const char *entry_action(const char *entry, const char *place)
 {
 	size_t len = strlen(place);
-	char *action = strchr(entry, '=');
-	unsigned long nth;
+	const char *action = strchr(entry, '=');
 
 	if (action == NULL || strncmp(entry, place, len) != 0)
-		return false;
+		return NULL;
 	if (entry[len] == '#')
-	{
-		nth = strtoul(entry + len + 1, NULL, 10);
-		if (count_hit(entry) != nth)
-			return false;
-	}
-	else if (entry + len != action)
-		return false;
-	return fault_act(place, action + 1);
+		return count_hit(entry) == strtoul(entry + len + 1, NULL, 10) ? action + 1 : NULL;
+	return entry + len == action ? action + 1 : NULL;
 }
 
 static size_t read_file(const char *path, char *out, size_t size)
@@ -141,6 +135,8 @@ bool fault_hit(const char *name, const char *which)
 	const char *p = getenv("DORIS_FAULT");
 	char place[128];
 	char text[4096];
+	char todo[MAX_ACTIONS][MAX_ENTRY];
+	int ntodo = 0;
 	bool drop = false;
 
 	if (p == NULL)
@@ -153,21 +149,27 @@ bool fault_hit(const char *name, const char *which)
 			return false;
 		p = text;
 	}
+	/* all are counted before one is held */
 	while (*p != '\0')
 	{
 		size_t len = strcspn(p, ",\n");
 		char entry[MAX_ENTRY];
+		const char *action;
 
 		if (len < sizeof(entry))
 		{
 			memcpy(entry, p, len);
 			entry[len] = '\0';
-			drop |= fault_entry(entry, place);
+			action = entry_action(entry, place);
+			if (action != NULL && ntodo < MAX_ACTIONS)
+				snprintf(todo[ntodo++], MAX_ENTRY, "%s", action);
 		}
 		p += len;
 		if (*p != '\0')
 			p++;
 	}
+	for (int i = 0; i < ntodo; i++)
+		drop |= fault_act(place, todo[i]);
 	return drop;
 }
 
