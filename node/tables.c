@@ -240,7 +240,8 @@ DorisStatus tables_settle(Worker *w, uint32_t most, DorisError *err)
 		if (st != DORIS_OK || (state == TABLE_READY && target) ||
 			(state == TABLE_NONE && !target && !look))
 			continue;
-		if (most > 0 && done++ == most)
+		/* looking for a stray takes no time; if it counted, those after it would never have their turn */
+		if (most > 0 && (target || state != TABLE_NONE) && done++ == most)
 		{
 			busy = true;
 			break;
