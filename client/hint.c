@@ -46,21 +46,33 @@ void hint_wrap(DorisBuf *out, uint32_t target, MsgType type, const DorisBuf *bod
 	hint_request_encode(out, &m);
 }
 
-/* No log node can be asked now. OK: try again; STALE_EPOCH: the topology has moved. */
-static DorisStatus await_log(DorisClient *c, Topology *t, const TopoNode *target, uint64_t until,
-							 DorisError *err)
+/* Is there a newer topology than t? STALE_EPOCH: yes; OK: nobody who answers has one. */
+static DorisStatus look_for_newer(DorisClient *c, const Topology *t, uint64_t until,
+								  DorisError *err)
 {
 	DorisError ignored;
 	uint64_t slice = clock_mono_ms() + CLIENT_READ_SLICE_MS;
 
-	if (client_refresh(c, 0, slice < until ? slice : until, &ignored) == DORIS_CANCELLED ||
-		client_pause(c, HINT_PAUSE_MS, &ignored) == DORIS_CANCELLED)
+	if (client_refresh(c, 0, slice < until ? slice : until, &ignored) == DORIS_CANCELLED)
 	{
 		*err = ignored;
 		return DORIS_CANCELLED;
 	}
 	if (c->topo->epoch > t->epoch)
 		return doris_error(err, DORIS_STALE_EPOCH, "the topology has changed");
+	return DORIS_OK;
+}
+
+/* No log node can be asked now. OK: try again; STALE_EPOCH: the topology has moved. */
+static DorisStatus await_log(DorisClient *c, Topology *t, const TopoNode *target, uint64_t until,
+							 DorisError *err)
+{
+	DorisStatus st = look_for_newer(c, t, until, err);
+
+	if (st == DORIS_OK)
+		st = client_pause(c, HINT_PAUSE_MS, err);
+	if (st != DORIS_OK)
+		return st;
 	if (clock_mono_ms() < until)
 		return DORIS_OK;
 	doris_error(err, DORIS_UNAVAILABLE, "node %s is down and no log node keeps writes for it",
@@ -79,6 +91,10 @@ DorisStatus hint_keep(DorisClient *c, Topology *t, const TopoNode *target, MsgTy
 	{
 		if (t->degraded_writes)
 			return DORIS_OK;
+		/* nobody is asked who would know better: the node may be up again, or the setting on */
+		st = look_for_newer(c, t, until, err);
+		if (st != DORIS_OK)
+			return st;
 		doris_error(err, DORIS_UNAVAILABLE,
 					"node %s is down and the cluster has no log node to keep writes for it",
 					target->name);
