@@ -131,7 +131,7 @@ static bool is_behind(const Lead *l, const TopoNode *node, const NodeRow *row, c
 	else if (h->epoch < epoch)
 		snprintf(why, size, "it knows epoch %llu, it had acknowledged %llu",
 				 (unsigned long long) h->epoch, (unsigned long long) epoch);
-	else if (l->cluster.sync_interval && !h->clean)
+	else if (l->stored->sync_interval && !h->clean) /* the map's word: it is what nodes go by */
 		snprintf(why, size, "it was not stopped cleanly, and sync is 'interval'");
 	else
 		return false;
