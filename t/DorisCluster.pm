@@ -17,7 +17,8 @@ our $tool = "$root/tools/local-cluster";
 my @open;    # clusters to take down at the end
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 
-# new(nodes => 2, groups => 2, log_nodes => 1, admins => 2, vnodes => 64, no_key => 0, node_opts => "", admin_opts => "")
+# new(nodes => 2, groups => 2, log_nodes => 1, admins => 2, vnodes => 64, no_key => 0, node_opts => "", admin_opts => "",
+# sync => "commit")
 sub new
 {
 	my ($class, %o) = @_;
@@ -30,7 +31,7 @@ sub new
 	$self->{dir} .= '/cluster';
 	chomp(my $port = `perl $root/tools/free-port 40`);
 	my @up = ('--port', $port, '--vnodes', $o{vnodes} // 64);
-	for my $k (qw(nodes groups log_nodes admins node_opts admin_opts))
+	for my $k (qw(nodes groups log_nodes admins node_opts admin_opts sync))
 	{
 		(my $option = $k) =~ tr/_/-/;
 		push @up, "--$option", $o{$k} if defined $o{$k};
