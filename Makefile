@@ -140,7 +140,7 @@ UNIT_client = $(BUILD)/libdoris.a
 UNIT_node = $(filter-out %/main.o,$(NODE_OBJS)) $(BUILD)/libdoris.a
 UNIT_admin = $(filter-out %/main.o,$(ADMIN_OBJS))
 UNIT_ctl = $(filter-out %/main.o,$(CTL_OBJS))
-UNIT_rig = $(BUILD)/unit/rig.o
+UNIT_rig = $(BUILD)/unit/rig.o $(BUILD)/unit/rig_client.o
 # Objects before archives, libdoris.a before libwire.a, each once.
 unit_objects = $(foreach part,rig ctl admin node client wire,$(if $(filter $(part),$(call unit_links,$(1))),$(UNIT_$(part))))
 

@@ -140,12 +140,7 @@ well('groups of different size', 2, g1n1 => 'ok 22', $spares[1] => 'ok 44', g2n1
 
 my $good = $chaos->check;
 ok($good, 'nothing was lost, doubled, torn, read older or came back');
-my ($failed, $statements) = (0, 0);
-for my $w (@{ $chaos->{windows} })
-{
-	$failed += $w->{failed_reads} + $w->{failed_writes};
-	$statements += $w->{read_n} + $w->{write_n};
-}
+my ($failed, $statements) = $chaos->statements;
 is($failed, 0, "no statement failed of $statements");
 cmp_ok($statements, '>', 1000, 'there was a load');
 $chaos->down;

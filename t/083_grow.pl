@@ -34,12 +34,7 @@ is($cluster->sql("SELECT string_agg(state, ' ') FROM doris_nodes WHERE name LIKE
 
 my $good = $chaos->check;
 ok($good, 'nothing was lost, doubled, torn, read older or came back');
-my ($failed, $statements) = (0, 0);
-for my $w (@{ $chaos->{windows} })
-{
-	$failed += $w->{failed_reads} + $w->{failed_writes};
-	$statements += $w->{read_n} + $w->{write_n};
-}
+my ($failed, $statements) = $chaos->statements;
 is($failed, 0, "no statement failed of $statements");
 cmp_ok($statements, '>', 1000, 'there was a load');
 is($growth->differ, '', 'all copies are equal, by doris_verify');

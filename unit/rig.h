@@ -9,6 +9,7 @@
 #define DORIS_RIG_H
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "doris.h"
 

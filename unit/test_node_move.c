@@ -13,7 +13,6 @@
 static int setup_move(void **state)
 {
 	Topology *t;
-	Topology *one;
 
 	(void) state;
 	port = 23000 + (int) (getpid() % 400) * 2;
@@ -24,27 +23,13 @@ static int setup_move(void **state)
 	side_open(&mine, 1, true, false);
 	side_open(&source, 2, true, true);
 	t = two_nodes(VNODES);
-	one = topology_new(VNODES, 1);
-	assert_non_null(one);
-	memcpy(one->cluster, t->cluster, DORIS_UUID_SIZE);
-	one->epoch = 1;
-	one->term = 1;
-	one->nnodes = 2;
-	one->nodes = t->nodes;
-	one->nnamespaces = 1;
-	one->namespaces = t->namespaces;
-	one->next_namespace_id = t->next_namespace_id;
-	t->nodes = NULL;
-	t->nnodes = 0;
-	t->namespaces = NULL;
-	t->nnamespaces = 0;
-	topology_unref(t);
-	one->nodes[0].group = one->nodes[1].group = 1;
-	one->nodes[0].incarnation = mine.f.node->incarnation;
-	one->nodes[1].incarnation = source.f.node->incarnation;
+	assert_true(topology_set_groups(t, 1));
+	t->nodes[0].group = t->nodes[1].group = 1;
+	t->nodes[0].incarnation = mine.f.node->incarnation;
+	t->nodes[1].incarnation = source.f.node->incarnation;
 	for (uint32_t v = 0; v < VNODES; v++)
-		*topology_copy(one, 1, v) = (TopoCopy){.owner = 2, .complete = true, .changed = 1};
-	publish(one, true);
+		topology_copy(t, 1, v)->owner = 2;
+	publish(t, true);
 	assert_int_equal(recoverer_init(&rec, mine.f.node, &mine.f.err), DORIS_OK);
 	return 0;
 }

@@ -287,6 +287,19 @@ sub counter
 	return $out =~ /^$counter\s+(\d+)$/m ? $1 : undef;
 }
 
+# (failed, all) statements of the load so far
+sub statements
+{
+	my $self = shift;
+	my ($failed, $all) = (0, 0);
+	for my $w (@{ $self->{windows} })
+	{
+		$failed += $w->{failed_reads} + $w->{failed_writes};
+		$all += $w->{read_n} + $w->{write_n};
+	}
+	return ($failed, $all);
+}
+
 # The whole check at the end; true when nothing is wrong.
 sub check
 {
