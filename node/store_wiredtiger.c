@@ -8,7 +8,9 @@
  * - A session keeps its cursors open (twice as fast as opening a cached one for each operation), at most
  *   MAX_OPEN_CURSORS. An open cursor keeps its file from being dropped: a drop raises a generation that
  *   the other sessions see at their next transaction or idle call, and is tried again later by its caller.
- * - At most one cursor of a session is positioned: a position pins a page.
+ * - At most one cursor of a session is positioned, and only within a transaction: a position pins a page and a snapshot,
+ *   and a session that waits for a lock meanwhile keeps the lock's holder, whose commit waits for room in the cache, waiting for
+ *   ever. Callers take their locks before they begin.
  */
 #include "store.h"
 
@@ -28,6 +30,9 @@
 
 #define TABLE_COUNT (STORE_TABLE_HINTS + 1)
 #define MAX_OPEN_CURSORS 4096
+#define KEEP_VALUE (1024 * 1024) /* a copy that held more gives its memory back */
+#define CACHE_PATIENCE_MS \
+	15000 /* for room in the cache; then the operation fails, and is tried again */
 
 /*
  * allocation_size 512B: the only one whose files WT_SESSION.import of 3.2.1 takes.
@@ -52,9 +57,11 @@ struct StoreSession
 	WT_CURSOR **cursors; /* by table; NULL: not open */
 	StoreTable *open;	 /* tables with an open cursor, nopen of them */
 	uint32_t nopen;
-	uint32_t hand;		   /* which is closed next when there are too many */
-	WT_CURSOR *positioned; /* holds a page: reset before the next call */
-	uint64_t seen_drops;   /* generation of drops up to which cursors were let go */
+	uint32_t hand; /* which is closed next when there are too many */
+	WT_CURSOR
+		*positioned; /* in a transaction: stands on what get returned; reset before the next call */
+	DorisBuf value;	 /* outside: the copy that get returned */
+	uint64_t seen_drops; /* generation of drops up to which cursors were let go */
 	bool in_transaction;
 };
 
@@ -109,6 +116,10 @@ static DorisStatus wt_error(int rc, const char *what, DorisError *err)
 		case ENFILE:
 			(void) doris_error(err, DORIS_LIMIT, "%s: too many open files", what);
 			return doris_hint(err, "Raise the limit of open files (ulimit -n) of the node.");
+		case WT_CACHE_FULL:
+			(void) doris_error(err, DORIS_LIMIT, "%s: no room in the cache for %d s", what,
+							   CACHE_PATIENCE_MS / 1000);
+			return doris_hint(err, "Give the node a larger cache, see its option --cache.");
 		case WT_PANIC:
 			/* nothing can be done with the engine any more; the log has all that was promised */
 			log_line(LOG_ERROR, "%s: the storage engine gave up; stopping", what);
@@ -150,14 +161,15 @@ static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 	}
 	s->cache_bytes = o->cache_bytes;
 	(void) pthread_mutex_init(&s->backup, NULL);
-	(void) snprintf(config, sizeof(config),
-					"create,cache_size=%lluB,session_max=512,statistics=(none),"
-					"log=(enabled=true,archive=true,file_max=32MB,prealloc=false),"
-					"transaction_sync=(enabled=false),"
-					"checkpoint=(wait=30,log_size=256MB),"
-					"file_manager=(close_idle_time=3600,close_handle_minimum=20000),"
-					"eviction=(threads_min=1,threads_max=2)",
-					(unsigned long long) o->cache_bytes);
+	(void) snprintf(
+		config, sizeof(config),
+		"create,cache_size=%lluB,cache_max_wait_ms=%d,session_max=512,statistics=(none),"
+		"log=(enabled=true,archive=true,file_max=32MB,prealloc=false),"
+		"transaction_sync=(enabled=false),"
+		"checkpoint=(wait=30,log_size=256MB),"
+		"file_manager=(close_idle_time=3600,close_handle_minimum=20000),"
+		"eviction=(threads_min=1,threads_max=2)",
+		(unsigned long long) o->cache_bytes, CACHE_PATIENCE_MS);
 	rc = wiredtiger_open(o->home, &event_handler, config, &s->conn);
 	if (rc != 0)
 	{
@@ -285,6 +297,7 @@ static void wt_session_close(StoreSession *ss)
 		return;
 	close_cursors(ss);
 	(void) ss->wt->close(ss->wt, NULL);
+	buf_free(&ss->value);
 	free(ss->cursors);
 	free(ss->open);
 	free(ss);
@@ -428,6 +441,16 @@ static DorisStatus wt_get(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 		return wt_error(rc, "reading from the store", err);
 	value->data = item.data;
 	value->len = item.size;
+	if (ss->in_transaction)
+		return DORIS_OK;
+	if (ss->value.cap > KEEP_VALUE)
+		buf_free(&ss->value);
+	buf_reset(&ss->value);
+	buf_put_raw(&ss->value, item.data, item.size);
+	release_position(ss);
+	if (ss->value.failed)
+		return doris_error(err, DORIS_NO_MEMORY, "reading from the store: out of memory");
+	value->data = ss->value.data;
 	return DORIS_OK;
 }
 

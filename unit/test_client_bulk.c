@@ -45,7 +45,7 @@ static void settle(DorisClient *c)
 {
 	int i;
 
-	for (i = 0; i < 500 && c->nwork > 0; i++)
+	for (i = 0; i < 5000 && c->nwork > 0; i++)
 	{
 		doris_pump(c);
 		usleep(2000);

@@ -321,6 +321,47 @@ static void test_two_sessions(void **state)
 	x->d->session_close(other);
 }
 
+/*
+ * A session that has read and does nothing since (it waits for a lock, say) pins nothing: another one may write many times
+ * what the cache holds, to the same keys and in no more than the usual time.
+ */
+static void test_idle_reader(void **state)
+{
+	enum
+	{
+		BIG = 8 << 20,
+		ROUNDS = 40
+	};
+	Bench *x = &bench;
+	StoreSession *reader;
+	uint8_t *big = malloc(BIG);
+	DorisBytes value = {big, BIG};
+	DorisBytes seen;
+
+	(void) state;
+	assert_non_null(big);
+	memset(big, 'x', BIG);
+	assert_int_equal(x->d->put(x->ss, 1, b("k0"), value, &x->err), DORIS_OK);
+	assert_int_equal(x->d->session(x->s, &reader, &x->err), DORIS_OK);
+	assert_int_equal(x->d->get(reader, 1, b("k0"), &seen, &x->err), DORIS_OK);
+	(void) alarm(60); /* a commit that waits for the reader waits for ever */
+	for (int i = 0; i < ROUNDS; i++)
+	{
+		char key[8];
+
+		(void) snprintf(key, sizeof(key), "k%d", i % 4);
+		big[0] = (uint8_t) i;
+		assert_int_equal(x->d->begin(x->ss, &x->err), DORIS_OK);
+		assert_int_equal(x->d->put(x->ss, 1, b(key), value, &x->err), DORIS_OK);
+		assert_int_equal(x->d->commit(x->ss, &x->err), DORIS_OK);
+	}
+	(void) alarm(0);
+	assert_int_equal(seen.len, BIG);
+	assert_int_equal(seen.data[0], 'x');
+	x->d->session_close(reader);
+	free(big);
+}
+
 static void test_drop_while_open(void **state)
 {
 	Bench *x = &bench;
@@ -454,6 +495,7 @@ int main(void)
 		BOTH(test_bulk),
 		BOTH(test_big_values),
 		cmocka_unit_test_setup_teardown(test_two_sessions, setup_wiredtiger, teardown),
+		cmocka_unit_test_setup_teardown(test_idle_reader, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_drop_while_open, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_backup, setup_wiredtiger, teardown),
