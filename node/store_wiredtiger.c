@@ -59,8 +59,8 @@ struct StoreSession
 	uint32_t nopen;
 	uint32_t hand; /* which is closed next when there are too many */
 	WT_CURSOR
-		*positioned; /* in a transaction: stands on what get returned; reset before the next call */
-	DorisBuf value;	 /* outside: the copy that get returned */
+	*positioned;	/* in a transaction: stands on what get returned; reset before the next call */
+	DorisBuf value; /* outside: the copy that get returned */
 	uint64_t seen_drops; /* generation of drops up to which cursors were let go */
 	bool in_transaction;
 };
@@ -147,8 +147,74 @@ static int on_message(WT_EVENT_HANDLER *h, WT_SESSION *session, const char *mess
 
 static WT_EVENT_HANDLER event_handler = {on_error, on_message, NULL, NULL};
 
+/* Closes the engine, if it is open. */
+static void store_free(Store *s)
+{
+	int rc = s->conn != NULL ? s->conn->close(s->conn, NULL) : 0;
+
+	if (rc != 0)
+		log_line(LOG_ERROR, "closing the store: %s", wiredtiger_strerror(rc));
+	(void) pthread_mutex_destroy(&s->backup);
+	free(s->home);
+	free(s);
+}
+
+/* Is the name that of a vnode's file? */
+static bool names_vnode_file(const char *name, StoreTable *t)
+{
+	char *end;
+
+	if (name[0] != 'v' || name[1] < '0' || name[1] > '9')
+		return false;
+	*t = (StoreTable) strtoul(name + 1, &end, 10);
+	return *t < STORE_TABLE_META && strcmp(end, ".wt") == 0;
+}
+
+/*
+ * Removes the vnodes' files that the engine's catalogue does not know. A process that is killed leaves them: the file is made or
+ * deleted at once, the catalogue's entry is in a log that nobody had to sync. Nothing that was ever committed can be in them,
+ * because the log has the entry first.
+ */
+static DorisStatus remove_unknown_files(Store *s, DorisError *err)
+{
+	WT_SESSION *session = NULL;
+	WT_CURSOR *catalogue = NULL;
+	DIR *d = opendir(s->home);
+	struct dirent *e;
+	char uri[32];
+	int rc = 0;
+
+	if (d == NULL)
+		return doris_error(err, DORIS_IO, "reading %s: %s", s->home, strerror(errno));
+	rc = s->conn->open_session(s->conn, NULL, NULL, &session);
+	if (rc == 0)
+		rc = session->open_cursor(session, "metadata:", NULL, NULL, &catalogue);
+	while (rc == 0 && (e = readdir(d)) != NULL)
+	{
+		StoreTable t;
+
+		if (!names_vnode_file(e->d_name, &t))
+			continue;
+		table_uri(t, uri);
+		catalogue->set_key(catalogue, uri);
+		rc = catalogue->search(catalogue);
+		if (rc == WT_NOTFOUND)
+		{
+			log_line(LOG_INFO, "removing the file %s, which is not in the store's catalogue",
+					 e->d_name);
+			rc = unlinkat(dirfd(d), e->d_name, 0) == 0 ? 0 : errno;
+		}
+	}
+	(void) closedir(d);
+	if (session != NULL)
+		(void) session->close(session, NULL);
+	return rc == 0 ? DORIS_OK
+				   : wt_error(rc, "removing files that the catalogue does not know", err);
+}
+
 static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 {
+	DorisStatus st;
 	char config[768];
 	Store *s = calloc(1, sizeof(*s));
 	int rc;
@@ -171,32 +237,22 @@ static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 		"eviction=(threads_min=1,threads_max=2)",
 		(unsigned long long) o->cache_bytes, CACHE_PATIENCE_MS);
 	rc = wiredtiger_open(o->home, &event_handler, config, &s->conn);
-	if (rc != 0)
-	{
-		DorisStatus st;
-
+	if (rc == 0)
+		st = remove_unknown_files(s, err);
+	else
 		st = doris_error(err, rc == ENOSPC ? DORIS_DISK_FULL : DORIS_IO,
 						 "opening the store in %s: %s", o->home, wiredtiger_strerror(rc));
-		free(s->home);
-		free(s);
-		return st;
-	}
-	*out = s;
-	return DORIS_OK;
+	if (st == DORIS_OK)
+		*out = s;
+	else
+		store_free(s);
+	return st;
 }
 
 static void wt_close(Store *s)
 {
-	int rc;
-
-	if (s == NULL)
-		return;
-	rc = s->conn->close(s->conn, NULL);
-	if (rc != 0)
-		log_line(LOG_ERROR, "closing the store: %s", wiredtiger_strerror(rc));
-	(void) pthread_mutex_destroy(&s->backup);
-	free(s->home);
-	free(s);
+	if (s != NULL)
+		store_free(s);
 }
 
 static DorisStatus wt_session(Store *s, StoreSession **out, DorisError *err)

@@ -455,6 +455,35 @@ static void test_crash(void **state)
 	remove_home(home);
 }
 
+/* The file of a table whose entry in the catalogue a kill took away goes at the next opening; nothing else does. */
+static void test_unknown_file(void **state)
+{
+	Bench *x = &bench;
+	char path[1024];
+	char other[1024];
+	FILE *f;
+
+	(void) state;
+	put(x, 1, "a", "one");
+	x->d->session_close(x->ss);
+	x->d->close(x->s);
+	(void) snprintf(path, sizeof(path), "%s/v00077.wt", x->home);
+	(void) snprintf(other, sizeof(other), "%s/v00077.wt.copy", x->home);
+	for (int i = 0; i < 2; i++)
+	{
+		f = fopen(i == 0 ? path : other, "w");
+		assert_non_null(f);
+		assert_int_equal(fclose(f), 0);
+	}
+	reopen(x);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(access(other, F_OK), 0);
+	check(x, 1, "a", "one");
+	assert_int_equal(x->d->create(x->ss, 77, &x->err), DORIS_OK);
+	put(x, 77, "a", "two");
+	check(x, 77, "a", "two");
+}
+
 static void test_backup(void **state)
 {
 	Bench *x = &bench;
@@ -498,6 +527,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_idle_reader, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_drop_while_open, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup_wiredtiger, teardown),
+		cmocka_unit_test_setup_teardown(test_unknown_file, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_backup, setup_wiredtiger, teardown),
 	};
 
