@@ -2,7 +2,7 @@
  * executor.h: what the planner's and the executor's files of the extension share among themselves.
  *
  * plan.c chooses how a foreign table is read and writes it down in fdw_private (enum ScanPrivate); shippable.c
- * says which conditions a node can judge; scan.c reads, modify.c writes into buffer.c, whose rows live in
+ * says which conditions a node can judge; scan.c reads, by key with lookup.c, modify.c writes into buffer.c, whose rows live in
  * spill.c's log; xact.c hands the buffers to libdoris when the transaction commits.
  */
 #ifndef DORIS_EXECUTOR_H
@@ -189,6 +189,46 @@ extern void buffer_undo(SubTransactionId subid);
  */
 extern void buffer_commit(bool blind);
 extern void buffer_discard(void);
+
+/* ---- lookup.c: rows by key ---- */
+/* One key of the lookup in progress. */
+typedef struct LookupKey
+{
+	DorisBytes key;
+	bool buffered; /* the transaction has written it */
+	uint32 row;	   /* not buffered: index in the rows received */
+} LookupKey;
+
+typedef struct DorisLookup
+{
+	/* the caller's, before each fetch */
+	DorisTable *table;
+	DorisClient *client;
+	DorisHandle *handle;   /* takes the rows received */
+	const uint16 *columns; /* to fetch; NULL: all */
+	uint32 ncolumns;
+	WriteBuffer *buffer; /* NULL: nothing written */
+	CommandId before;	 /* sees states older than this */
+	DorisWork *work;
+
+	/* of the latest fetch */
+	LookupKey *keys;
+	uint32 n;
+	uint64 bytes; /* of the values received */
+} DorisLookup;
+
+typedef struct LookupRow
+{
+	bool own; /* from the write buffer: with all its columns */
+	DorisBytes key;
+	DorisBytes value;
+	DorisVersion version;
+} LookupRow;
+
+/* Asks for n keys, which must live until the next fetch; allocates in the current context. Raises errors. */
+extern void lookup_fetch(DorisLookup *l, const DorisBytes *keys, uint32 n);
+/* The row of the latest fetch's i-th key; false: there is none. Views live until the next call on any write buffer. */
+extern bool lookup_row(DorisLookup *l, uint32 i, LookupRow *out);
 
 /* ---- spill.c: an append-only log of records, in memory and beyond a limit in a temporary file ---- */
 typedef struct SpillLog SpillLog;

@@ -32,14 +32,6 @@ typedef struct KeyColumn
 	int at; /* which one comes next */
 } KeyColumn;
 
-/* One key of the lookup in progress. */
-typedef struct LookupKey
-{
-	DorisBytes key;
-	bool buffered; /* the transaction has written it */
-	uint32 row;	   /* not buffered: index in the rows received */
-} LookupKey;
-
 typedef struct DorisScanState
 {
 	/* for the whole scan */
@@ -75,9 +67,8 @@ typedef struct DorisScanState
 	KeyColumn *key_columns;
 	bool more_keys;
 	MemoryContext batch; /* the keys of one get */
-	LookupKey *batch_keys;
-	int nbatch;
-	int at;
+	DorisLookup lookup;
+	uint32 at; /* of the lookup's keys, the next one */
 
 	/* scans: first the cluster's rows, then the buffer's */
 	DorisScanSpec spec;
@@ -440,10 +431,18 @@ static void start(ForeignScanState *node)
 	old = MemoryContextSwitchTo(s->context);
 	s->started = true;
 	s->done = s->recheck_all = s->cluster_done = false;
-	s->nbatch = s->at = 0;
+	s->at = 0;
 	s->buffer_pos = 0;
 	memset(&s->spec, 0, sizeof(s->spec));
 	s->buffer = buffer_find(s->table);
+	s->lookup = (DorisLookup){.table = s->table,
+							  .client = s->client,
+							  .handle = s->handle,
+							  .columns = s->columns,
+							  .ncolumns = s->ncolumns,
+							  .buffer = s->buffer,
+							  .before = s->before,
+							  .work = s->work};
 	evaluate(node);
 	switch (s->access)
 	{
@@ -493,49 +492,27 @@ static DorisBytes next_key(DorisScanState *s)
 	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
 }
 
-/* Asks for the next keys, one get for all that the transaction has not written itself. */
+/* Asks for the next keys. */
 static void next_batch(DorisScanState *s)
 {
-	int cap = s->access == ACCESS_POINT ? 1 : KEYS_PER_GET;
-	DorisBytes *ask;
-	uint32 nask = 0;
+	uint32 cap = s->access == ACCESS_POINT ? 1 : KEYS_PER_GET;
+	DorisBytes *keys;
+	uint32 n = 0;
 	MemoryContext old;
 
-	handle_clear(s->handle);
 	MemoryContextReset(s->batch);
 	old = MemoryContextSwitchTo(s->batch);
-	s->batch_keys = palloc(cap * sizeof(LookupKey));
-	ask = palloc(cap * sizeof(DorisBytes));
-	s->nbatch = s->at = 0;
-	while (s->more_keys && s->nbatch < cap)
-	{
-		LookupKey *k = &s->batch_keys[s->nbatch++];
-		BufferedRow row;
-
-		k->key = next_key(s);
-		k->buffered = s->buffer != NULL && (buffer_truncated(s->buffer) ||
-											buffer_lookup(s->buffer, k->key, s->before, &row));
-		if (!k->buffered)
-		{
-			k->row = nask;
-			ask[nask++] = k->key;
-		}
-	}
-	if (nask > 0)
-	{
-		DorisError err = {0};
-		DorisStatus status;
-
-		work_begin(s->work, s->client);
-		do
-			status = doris_get(s->client, s->table->ns, ask, nask, s->columns, s->ncolumns, false,
-							   &s->handle->rows, &err);
-		while (status == DORIS_NO_NAMESPACE && table_follow(s->table, s->client, s->handle));
-		work_end(s->work, s->client);
-		if (status != DORIS_OK)
-			doris_ereport(&err, s->table->ns->name, nask == 1 ? ask[0] : EMPTY_BYTES);
-	}
+	keys = palloc(cap * sizeof(DorisBytes));
+	while (s->more_keys && n < cap)
+		keys[n++] = next_key(s);
+	s->at = 0;
+	lookup_fetch(&s->lookup, keys, n);
 	MemoryContextSwitchTo(old);
+}
+
+static TupleTableSlot *store_lookup(ForeignScanState *node, const LookupRow *row)
+{
+	return store_row(node, row->key, row->value, row->version, row->own);
 }
 
 static TupleTableSlot *iterate_lookup(ForeignScanState *node)
@@ -544,32 +521,17 @@ static TupleTableSlot *iterate_lookup(ForeignScanState *node)
 
 	for (;;)
 	{
-		LookupKey *k;
+		LookupRow row;
 
-		if (s->at == s->nbatch)
+		if (s->at < s->lookup.n)
 		{
-			if (!s->more_keys)
-				return NULL;
-			next_batch(s);
+			if (lookup_row(&s->lookup, s->at++, &row))
+				return store_lookup(node, &row);
 			continue;
 		}
-		k = &s->batch_keys[s->at++];
-		if (k->buffered)
-		{
-			BufferedRow row;
-
-			if (buffer_lookup(s->buffer, k->key, s->before, &row) && !row.deleted)
-				return store_row(node, row.key, row.value, row.base, true);
-		}
-		else
-		{
-			uint32_t n;
-			const DorisRow *rows = doris_rows(s->handle->rows, &n);
-
-			Assert(k->row < n);
-			if (rows[k->row].found)
-				return store_row(node, k->key, rows[k->row].value, rows[k->row].version, false);
-		}
+		if (!s->more_keys)
+			return NULL;
+		next_batch(s);
 	}
 }
 
