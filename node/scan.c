@@ -1,7 +1,7 @@
 /*
  * scan.c: SCAN: one page of a namespace's rows in some vnodes, from a resume token on.
  *
- * Nothing is kept between pages. A page ends at its limits of rows and bytes, or after MAX_MS of
+ * Vnode after vnode, or in the order of the keys over all of them (ordered.c). Nothing is kept between pages. A page ends at its limits of rows and bytes, or after MAX_MS of
  * looking, so that a filter that nothing passes cannot hold the worker (I6). Only complete copies serve (I2). The
  * caller holds the epoch lock for reading (I3).
  */
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "filter.h"
+#include "ordered.h"
 #include "row.h"
 
 #define DEFAULT_ROWS 10000
@@ -93,30 +94,52 @@ static bool page_is_full(const ScanPage *p)
 		   (p->looked % LOOK_AT_CLOCK == 0 && clock_mono_ms() > p->until_ms);
 }
 
-/* The range of store keys to read in this vnode. */
-static bool range_of(const ScanPage *p, uint32_t vnode, DorisBuf *low, DorisBuf *high)
+/* The range of store keys to read; resumes: only what the token leaves of it. */
+static bool range_of(const ScanPage *p, bool resumes, DorisBuf *low, DorisBuf *high)
 {
 	const ScanRequest *m = p->m;
 	DorisBytes none = {NULL, 0};
-	bool resumes = m->resume && m->resume_vnode == vnode;
-	DorisBytes from = m->low;
+	bool cut_low = resumes && !m->reverse && bytes_compare(m->resume_key, m->low) >= 0;
+	bool cut_high =
+		resumes && m->reverse && (m->high.len == 0 || bytes_compare(m->resume_key, m->high) < 0);
 
 	buf_reset(low);
 	buf_reset(high);
-	if (resumes && bytes_compare(m->resume_key, from) >= 0)
-	{
-		record_key(low, DORIS_SPACE_ROWS, m->ns, m->resume_key);
+	record_key(low, DORIS_SPACE_ROWS, m->ns, cut_low ? m->resume_key : m->low);
+	if (cut_low)
 		buf_put_u8(low, 0); /* the first key after it */
-	}
-	else
-		record_key(low, DORIS_SPACE_ROWS, m->ns, from);
-	if (m->high.len > 0)
+	if (cut_high)
+		record_key(high, DORIS_SPACE_ROWS, m->ns, m->resume_key);
+	else if (m->high.len > 0)
 		record_key(high, DORIS_SPACE_ROWS, m->ns, m->high);
 	else if (m->ns == UINT32_MAX)
 		buf_put_u8(high, DORIS_SPACE_ROWS + 1);
 	else
 		record_key(high, DORIS_SPACE_ROWS, m->ns + 1, none);
 	return !low->failed && !high->failed;
+}
+
+/* *full: the page ends with this record. */
+static DorisStatus scan_record(ScanPage *p, uint32_t vnode, DorisBytes key, DorisBytes value,
+							   bool *full, DorisError *err)
+{
+	Worker *w = p->w;
+	DorisBytes row_key = {key.data + 5, key.len - 5};
+	DorisStatus st;
+
+	if (key.len < 5 || !record_decode(value, &w->row))
+		return doris_error(err, DORIS_IO, "%s: a record of vnode %u is damaged", node_name(w->node),
+						   vnode);
+	p->looked++;
+	st = scan_row(p, vnode, row_key, err);
+	if (st == DORIS_OK && page_is_full(p))
+	{
+		*full = true;
+		p->last_vnode = vnode;
+		buf_reset(&p->last_key);
+		buf_put_raw(&p->last_key, row_key.data, row_key.len);
+	}
+	return st;
 }
 
 /* *full: the page ended within this vnode. */
@@ -131,7 +154,7 @@ static DorisStatus scan_vnode(ScanPage *p, uint32_t vnode, bool *full, DorisErro
 	StoreScan *sc;
 	DorisStatus st;
 
-	if (!range_of(p, vnode, low, high))
+	if (!range_of(p, p->m->resume && p->m->resume_vnode == vnode, low, high))
 		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning", node_name(w->node));
 	{
 		DorisBytes from = {low->data, low->len};
@@ -143,31 +166,54 @@ static DorisStatus scan_vnode(ScanPage *p, uint32_t vnode, bool *full, DorisErro
 	}
 	if (st != DORIS_OK)
 		return st;
-	while ((st = d->next(sc, &key, &value, err)) == DORIS_OK)
+	while (!*full && (st = d->next(sc, &key, &value, err)) == DORIS_OK)
 	{
-		DorisBytes row_key = {key.data + 5, key.len - 5};
-
-		if (key.len < 5 || !record_decode(value, &w->row))
-		{
-			st = doris_error(err, DORIS_IO, "%s: a record of vnode %u is damaged",
-							 node_name(w->node), vnode);
-			break;
-		}
-		p->looked++;
-		st = scan_row(p, vnode, row_key, err);
+		st = scan_record(p, vnode, key, value, full, err);
 		if (st != DORIS_OK)
 			break;
-		if (page_is_full(p))
-		{
-			*full = true;
-			p->last_vnode = vnode;
-			buf_reset(&p->last_key);
-			buf_put_raw(&p->last_key, row_key.data, row_key.len);
-			break;
-		}
 	}
 	d->scan_close(sc);
 	commit_need_vnode(w, vnode);
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
+/*
+ * All vnodes at once, by their keys. The token is the last key looked at: all that come before it, in any of the vnodes, have
+ * been looked at, so whoever goes on behind it, here or at other copies, meets every other key once.
+ */
+static DorisStatus scan_ordered(ScanPage *p, bool *full, DorisError *err)
+{
+	Worker *w = p->w;
+	const ScanRequest *m = p->m;
+	DorisBuf *low = &w->key;
+	DorisBuf *high = &w->index;
+	DorisBytes key;
+	DorisBytes value;
+	uint32_t vnode;
+	Ordered *o;
+	DorisStatus st;
+
+	if (!range_of(p, m->resume, low, high))
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning", node_name(w->node));
+	{
+		DorisBytes from = {low->data, low->len};
+		DorisBytes to = {high->data, high->len};
+
+		if (bytes_compare(from, to) >= 0)
+			return DORIS_OK;
+		st = ordered_open(w, m->vnodes, m->nvnodes, from, to, m->reverse, &o, err);
+	}
+	if (st != DORIS_OK)
+		return st;
+	while (!*full && (st = ordered_next(o, &vnode, &key, &value, err)) == DORIS_OK)
+	{
+		st = scan_record(p, vnode, key, value, full, err);
+		if (st != DORIS_OK)
+			break;
+	}
+	ordered_close(o);
+	for (uint32_t i = 0; i < m->nvnodes; i++)
+		commit_need_vnode(w, m->vnodes[i]);
 	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
 }
 
@@ -176,7 +222,7 @@ static DorisStatus check_request(Worker *w, uint64_t epoch, const ScanRequest *m
 {
 	Node *n = w->node;
 	DorisStatus st = epoch_admit(n, epoch, err);
-	bool found = !m->resume;
+	bool found = !m->resume || m->ordered;
 
 	if (st == DORIS_OK)
 		st = epoch_namespace(n, m->ns, def, err);
@@ -219,7 +265,9 @@ DorisStatus scan_execute(Worker *w, uint64_t epoch, const ScanRequest *m, DorisB
 	buf_put_u32(reply, 0);
 	locks_clear(w);
 	st = commit_begin(w, err); /* one snapshot for the page */
-	for (uint32_t i = 0; st == DORIS_OK && !full && i < m->nvnodes; i++)
+	if (st == DORIS_OK && m->ordered)
+		st = scan_ordered(&p, &full, err);
+	for (uint32_t i = 0; st == DORIS_OK && !m->ordered && !full && i < m->nvnodes; i++)
 	{
 		if (m->resume && m->vnodes[i] < m->resume_vnode)
 			continue;

@@ -67,10 +67,16 @@ typedef struct StoreDriver
 	DorisStatus (*del)(StoreSession *ss, StoreTable t, DorisBytes key,
 					   DorisError *err); /* absent: fine */
 
-	/* From low (inclusive; empty: start) to high (exclusive; empty: end). NOT_FOUND at the end. Views live until the next call. */
+	/*
+	 * From low (inclusive; empty: start) to high (exclusive; empty: end). NOT_FOUND at the end. Views live until the scan's
+	 * next call; in a transaction several scans may be open side by side.
+	 */
 	DorisStatus (*scan)(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
 						StoreScan **out, DorisError *err);
-	/* The same for who passes by once: what it reads is the first to leave the engine's cache. */
+	/* The same keys from the last one down. */
+	DorisStatus (*scan_back)(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
+							 StoreScan **out, DorisError *err);
+	/* The same as scan for who passes by once: what it reads is the first to leave the engine's cache. */
 	DorisStatus (*scan_once)(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
 							 StoreScan **out, DorisError *err);
 	DorisStatus (*next)(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err);

@@ -51,9 +51,10 @@ struct StoreScan
 {
 	StoreSession *ss;
 	StoreTable table;
-	DorisBytes at;	 /* malloc'ed: go on from this key */
-	bool after;		 /* ... exclusive */
-	DorisBytes high; /* malloc'ed; data NULL: to the end */
+	bool back;
+	DorisBytes at;	 /* malloc'ed: go on from this key; backwards, data NULL: from the end */
+	bool after;		 /* ... exclusive; always so backwards */
+	DorisBytes stop; /* malloc'ed: high, backwards low; data NULL: nowhere */
 	uint8_t *last_value;
 };
 
@@ -395,13 +396,13 @@ static void mem_scan_close(StoreScan *sc)
 	if (sc == NULL)
 		return;
 	bytes_free(&sc->at);
-	bytes_free(&sc->high);
+	bytes_free(&sc->stop);
 	free(sc->last_value);
 	free(sc);
 }
 
-static DorisStatus mem_scan(StoreSession *ss, StoreTable number, DorisBytes low, DorisBytes high,
-							StoreScan **out, DorisError *err)
+static DorisStatus scan_open(StoreSession *ss, StoreTable number, bool back, DorisBytes first,
+							 DorisBytes stop, StoreScan **out, DorisError *err)
 {
 	StoreScan *sc;
 	Table *t;
@@ -411,32 +412,66 @@ static DorisStatus mem_scan(StoreSession *ss, StoreTable number, DorisBytes low,
 	if (st != DORIS_OK)
 		return st;
 	sc = calloc(1, sizeof(*sc));
-	if (sc == NULL || !bytes_copy(low, &sc->at) || (high.len > 0 && !bytes_copy(high, &sc->high)))
+	if (sc == NULL || ((!back || first.len > 0) && !bytes_copy(first, &sc->at)) ||
+		(stop.len > 0 && !bytes_copy(stop, &sc->stop)))
 	{
 		mem_scan_close(sc);
 		return no_memory(err);
 	}
 	sc->ss = ss;
 	sc->table = number;
+	sc->back = back;
 	*out = sc;
 	return DORIS_OK;
+}
+
+static DorisStatus mem_scan(StoreSession *ss, StoreTable number, DorisBytes low, DorisBytes high,
+							StoreScan **out, DorisError *err)
+{
+	return scan_open(ss, number, false, low, high, out, err);
+}
+
+static DorisStatus mem_scan_back(StoreSession *ss, StoreTable number, DorisBytes low,
+								 DorisBytes high, StoreScan **out, DorisError *err)
+{
+	return scan_open(ss, number, true, high, low, out, err);
+}
+
+/*
+ * Which entry comes next; t->n: none. Searched anew each time: what the scan's owner writes meanwhile does no harm.
+ */
+static size_t scan_at(const StoreScan *sc, const Table *t)
+{
+	bool found = false;
+	size_t at;
+
+	if (sc->back)
+	{
+		at = sc->at.data != NULL ? table_lower(t, sc->at, &found) : t->n;
+		if (at == 0 ||
+			(sc->stop.data != NULL && bytes_compare(t->entries[at - 1].key, sc->stop) < 0))
+			return t->n;
+		return at - 1;
+	}
+	at = table_lower(t, sc->at, &found);
+	if (found && sc->after)
+		at++;
+	if (at < t->n && sc->stop.data != NULL && bytes_compare(t->entries[at].key, sc->stop) >= 0)
+		return t->n;
+	return at;
 }
 
 static DorisStatus mem_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err)
 {
 	Table *t;
-	bool found;
 	size_t at;
 	DorisBytes copy;
 	DorisStatus st = mem_table(sc->ss, sc->table, &t, err);
 
 	if (st != DORIS_OK)
 		return st;
-	/* searched anew each time: what the scan's owner writes meanwhile does no harm */
-	at = table_lower(t, sc->at, &found);
-	if (found && sc->after)
-		at++;
-	if (at >= t->n || (sc->high.data != NULL && bytes_compare(t->entries[at].key, sc->high) >= 0))
+	at = scan_at(sc, t);
+	if (at == t->n)
 	{
 		err->code = DORIS_NOT_FOUND;
 		return DORIS_NOT_FOUND;
@@ -524,6 +559,7 @@ const StoreDriver store_memory = {
 	.put = mem_put,
 	.del = mem_del,
 	.scan = mem_scan,
+	.scan_back = mem_scan_back,
 	.scan_once = mem_scan,
 	.next = mem_next,
 	.scan_close = mem_scan_close,

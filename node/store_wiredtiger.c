@@ -69,9 +69,9 @@ struct StoreScan
 {
 	StoreSession *ss;
 	WT_CURSOR *cursor;
-	uint8_t *high; /* copy; NULL: to the end */
-	size_t high_len;
-	bool started;
+	uint8_t *stop; /* a copy of where it ends: high, backwards low; NULL: nowhere */
+	size_t stop_len;
+	bool back;
 	bool skip_first; /* positioned by open: the first next must not move */
 	bool at_end;
 };
@@ -573,10 +573,12 @@ static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisE
 
 /* ---- ranges ---- */
 
-static DorisStatus scan_with(StoreSession *ss, const char *config, StoreTable t, DorisBytes low,
-							 DorisBytes high, StoreScan **out, DorisError *err)
+static DorisStatus scan_with(StoreSession *ss, const char *config, bool back, StoreTable t,
+							 DorisBytes low, DorisBytes high, StoreScan **out, DorisError *err)
 {
 	StoreScan *sc = calloc(1, sizeof(*sc));
+	DorisBytes first = back ? high : low;
+	DorisBytes stop = back ? low : high;
 	char uri[32];
 	int rc;
 	int exact;
@@ -585,27 +587,28 @@ static DorisStatus scan_with(StoreSession *ss, const char *config, StoreTable t,
 	release_position(ss);
 	if (!ss->in_transaction)
 		wt_idle(ss);
-	if (sc != NULL && high.len > 0)
-		sc->high = malloc(high.len);
-	if (sc == NULL || (high.len > 0 && sc->high == NULL))
+	if (sc != NULL && stop.len > 0)
+		sc->stop = malloc(stop.len);
+	if (sc == NULL || (stop.len > 0 && sc->stop == NULL))
 	{
 		free(sc);
 		return doris_error(err, DORIS_NO_MEMORY, "opening a scan: out of memory");
 	}
-	if (high.len > 0)
+	if (stop.len > 0)
 	{
-		memcpy(sc->high, high.data, high.len);
-		sc->high_len = high.len;
+		memcpy(sc->stop, stop.data, stop.len);
+		sc->stop_len = stop.len;
 	}
 	sc->ss = ss;
+	sc->back = back;
 	table_uri(t, uri);
 	rc = ss->wt->open_cursor(ss->wt, uri, NULL, config, &sc->cursor);
-	if (rc == 0 && low.len > 0)
+	if (rc == 0 && first.len > 0)
 	{
 		WT_ITEM item = {0};
 
-		item.data = low.data;
-		item.size = low.len;
+		item.data = first.data;
+		item.size = first.len;
 		sc->cursor->set_key(sc->cursor, &item);
 		rc = sc->cursor->search_near(sc->cursor, &exact);
 		if (rc == WT_NOTFOUND)
@@ -613,14 +616,14 @@ static DorisStatus scan_with(StoreSession *ss, const char *config, StoreTable t,
 			sc->at_end = true;
 			rc = 0;
 		}
-		else if (rc == 0 && exact >= 0)
-			sc->skip_first = true;
+		else if (rc == 0) /* it stands on a neighbour; is that one of the range? */
+			sc->skip_first = back ? exact < 0 : exact >= 0;
 	}
 	if (rc != 0)
 	{
 		if (sc->cursor != NULL)
 			(void) sc->cursor->close(sc->cursor);
-		free(sc->high);
+		free(sc->stop);
 		free(sc);
 		return wt_error(rc, uri, err);
 	}
@@ -631,13 +634,19 @@ static DorisStatus scan_with(StoreSession *ss, const char *config, StoreTable t,
 static DorisStatus wt_scan(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
 						   StoreScan **out, DorisError *err)
 {
-	return scan_with(ss, NULL, t, low, high, out, err);
+	return scan_with(ss, NULL, false, t, low, high, out, err);
+}
+
+static DorisStatus wt_scan_back(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
+								StoreScan **out, DorisError *err)
+{
+	return scan_with(ss, NULL, true, t, low, high, out, err);
 }
 
 static DorisStatus wt_scan_once(StoreSession *ss, StoreTable t, DorisBytes low, DorisBytes high,
 								StoreScan **out, DorisError *err)
 {
-	return scan_with(ss, "read_once=true", t, low, high, out, err);
+	return scan_with(ss, "read_once=true", false, t, low, high, out, err);
 }
 
 static DorisStatus wt_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err)
@@ -651,7 +660,7 @@ static DorisStatus wt_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, Do
 		if (sc->skip_first)
 			sc->skip_first = false;
 		else
-			rc = sc->cursor->next(sc->cursor);
+			rc = sc->back ? sc->cursor->prev(sc->cursor) : sc->cursor->next(sc->cursor);
 		if (rc == 0)
 			rc = sc->cursor->get_key(sc->cursor, &k);
 		if (rc == WT_NOTFOUND)
@@ -659,12 +668,13 @@ static DorisStatus wt_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, Do
 		else if (rc != 0)
 			return wt_error(rc, "scanning the store", err);
 	}
-	if (!sc->at_end && sc->high != NULL)
+	if (!sc->at_end && sc->stop != NULL)
 	{
 		DorisBytes at = {k.data, k.size};
-		DorisBytes high = {sc->high, sc->high_len};
+		DorisBytes stop = {sc->stop, sc->stop_len};
+		int c = bytes_compare(at, stop);
 
-		sc->at_end = bytes_compare(at, high) >= 0;
+		sc->at_end = sc->back ? c < 0 : c >= 0;
 	}
 	if (sc->at_end)
 	{
@@ -686,7 +696,7 @@ static void wt_scan_close(StoreScan *sc)
 	if (sc == NULL)
 		return;
 	(void) sc->cursor->close(sc->cursor);
-	free(sc->high);
+	free(sc->stop);
 	free(sc);
 }
 
@@ -860,6 +870,7 @@ const StoreDriver store_wiredtiger = {
 	.put = wt_put,
 	.del = wt_del,
 	.scan = wt_scan,
+	.scan_back = wt_scan_back,
 	.scan_once = wt_scan_once,
 	.next = wt_next,
 	.scan_close = wt_scan_close,

@@ -282,6 +282,78 @@ static void test_scan_pages(void **state)
 	assert_string_equal(scan_all(f, m).keys, "");
 }
 
+static void test_scan_in_order(void **state)
+{
+	Fixture *f = *state = &fix;
+	uint32_t vnodes[] = {0, 1, 2, 3};
+	ScanRequest m = {.ns = NS,
+					 .def_version = 1,
+					 .nvnodes = 4,
+					 .vnodes = vnodes,
+					 .all_columns = true,
+					 .ordered = true};
+	static const char *const up = "a0,a1,a2,b0,b1,b2,c0,c1,c2,d0,d1,d2,e0,e1,e2,";
+	static const char *const down = "e2,e1,e0,d2,d1,d0,c2,c1,c0,b2,b1,b0,a2,a1,a0,";
+	uint64_t c;
+
+	fill(f);
+	/* whatever the page size, every key once and in its place, in both directions */
+	for (uint32_t rows = 0; rows < 18; rows++)
+	{
+		m.max_rows = rows;
+		m.reverse = false;
+		assert_string_equal(scan_all(f, m).keys, up);
+		m.reverse = true;
+		assert_string_equal(scan_all(f, m).keys, down);
+	}
+	/* a range, and a token outside of it */
+	m.low = bytes_of("b1");
+	m.high = bytes_of("d1");
+	for (uint32_t rows = 0; rows < 10; rows++)
+	{
+		m.max_rows = rows;
+		m.reverse = false;
+		assert_string_equal(scan_all(f, m).keys, "b1,b2,c0,c1,c2,d0,");
+		m.reverse = true;
+		assert_string_equal(scan_all(f, m).keys, "d0,c2,c1,c0,b2,b1,");
+	}
+	m.resume = true;
+	m.resume_key = bytes_of("e");
+	assert_string_equal(scan_all(f, m).keys, "d0,c2,c1,c0,b2,b1,");
+	m.reverse = false;
+	assert_string_equal(scan_all(f, m).keys, "");
+	m.resume_key = bytes_of("a");
+	assert_string_equal(scan_all(f, m).keys, "b1,b2,c0,c1,c2,d0,");
+	m.reverse = true;
+	assert_string_equal(scan_all(f, m).keys, "");
+	/* some vnodes only, from a key that is in none of them: as after a failover */
+	m.resume_key = bytes_of("c1");
+	m.low = m.high = bytes_of("");
+	m.nvnodes = 2;
+	m.vnodes = vnodes + 2;
+	assert_string_equal(scan_all(f, m).keys, "b2,a2,");
+	m.reverse = false;
+	assert_string_equal(scan_all(f, m).keys, "c2,d2,e2,");
+	/* staged rows and tombstones have their places, too */
+	m.resume = false;
+	m.nvnodes = 3;
+	m.vnodes = vnodes;
+	c = stamp_now(f);
+	assert_int_equal(stage_one(f, txn_of(c, 6), c, 2, "bb", WRITE_INSERT, no_version, ""), 0);
+	c = stamp_now(f);
+	assert_int_equal(
+		stage_one(f, txn_of(c, 7), c, 0, "a0", WRITE_DELETE, get(f, 0, "a0").row.version, ""), 0);
+	assert_int_equal(finish(f, 0, txn_of(c, 7), true, 0), FINISHED);
+	for (uint32_t rows = 0; rows < 4; rows++)
+	{
+		m.max_rows = rows;
+		m.reverse = false;
+		assert_string_equal(scan_all(f, m).keys, "a1,a2,b0,b1,b2,bb*,c0,c1,c2,d0,d1,d2,e0,e1,e2,");
+		m.reverse = true;
+		assert_string_equal(scan_all(f, m).keys, "e2,e1,e0,d2,d1,d0,c2,c1,c0,bb*,b2,b1,b0,a2,a1,");
+	}
+}
+
 static void test_scan_staged_and_filter(void **state)
 {
 	Fixture *f = *state = &fix;
@@ -693,6 +765,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_plain_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_projection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_pages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scan_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_staged_and_filter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_digest, setup, teardown),

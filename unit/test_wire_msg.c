@@ -192,6 +192,8 @@ static void put_scan_request(DorisBuf *b)
 					 .def_version = 2,
 					 .nvnodes = 3,
 					 .vnodes = vnodes,
+					 .ordered = true,
+					 .reverse = true,
 					 .low = BYTES("a"),
 					 .high = BYTES("b"),
 					 .filter = BYTES("\x01\x0c"),
@@ -673,6 +675,42 @@ static void lists_must_rise(void **state)
 	buf_free(&b);
 }
 
+static void orders_are_bounded(void **state)
+{
+	static uint32_t vnodes[DORIS_MAX_ORDERED_VNODES + 1];
+	ScanRequest m = {.ns = 1, .nvnodes = DORIS_MAX_ORDERED_VNODES, .vnodes = vnodes};
+	ScanRequest out;
+	DorisBuf b;
+	DorisError err;
+
+	(void) state;
+	for (uint32_t i = 0; i <= DORIS_MAX_ORDERED_VNODES; i++)
+		vnodes[i] = i;
+	m.ordered = m.reverse = true;
+	buf_init(&b);
+	scan_request_encode(&b, &m);
+	assert_int_equal(scan_request_decode((DorisBytes){b.data, b.len}, &out, &err), DORIS_OK);
+	assert_true(out.ordered && out.reverse);
+	scan_request_free(&out);
+	m.nvnodes++;
+	buf_reset(&b);
+	scan_request_encode(&b, &m);
+	assert_int_equal(scan_request_decode((DorisBytes){b.data, b.len}, &out, &err),
+					 DORIS_BAD_MESSAGE);
+	/* backwards means something only in an order */
+	m.ordered = false;
+	buf_reset(&b);
+	scan_request_encode(&b, &m);
+	assert_int_equal(scan_request_decode((DorisBytes){b.data, b.len}, &out, &err),
+					 DORIS_BAD_MESSAGE);
+	m.reverse = false;
+	buf_reset(&b);
+	scan_request_encode(&b, &m);
+	assert_int_equal(scan_request_decode((DorisBytes){b.data, b.len}, &out, &err), DORIS_OK);
+	scan_request_free(&out);
+	buf_free(&b);
+}
+
 static void verdicts_have_reasons(void **state)
 {
 	StageConflict conflict = {.row = 1, .why = REFUSAL_BASE};
@@ -750,6 +788,7 @@ int main(void)
 		cmocka_unit_test(odd_stages_are_refused),
 		cmocka_unit_test(sizes_are_limited),
 		cmocka_unit_test(lists_must_rise),
+		cmocka_unit_test(orders_are_bounded),
 		cmocka_unit_test(verdicts_have_reasons),
 		cmocka_unit_test(namespace_changes_are_checked),
 	};

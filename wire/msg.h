@@ -333,6 +333,8 @@ typedef struct KeyRef
 
 #define DORIS_MAX_KEYS 65536 /* keys in a GET, rows in a STAGE or APPLY */
 #define DORIS_MAX_PROJECTION 1601
+#define DORIS_MAX_ORDERED_VNODES \
+	1024 /* of an ordered scan: each has a cursor open for every page */
 
 typedef struct GetRequest
 {
@@ -365,7 +367,9 @@ typedef struct ScanRequest
 	uint32_t ns;
 	uint32_t def_version;
 	uint32_t nvnodes;
-	uint32_t *vnodes;  /* rising; read in this order */
+	uint32_t *vnodes;  /* rising; read in this order, unless: */
+	bool ordered;	   /* the rows of all vnodes come merged, by rising keys */
+	bool reverse;	   /* ... by falling keys */
 	DorisBytes low;	   /* row keys: low inclusive, empty: from the start */
 	DorisBytes high;   /* exclusive, empty: to the end */
 	DorisBytes filter; /* filter.h program, empty: all */
@@ -375,7 +379,8 @@ typedef struct ScanRequest
 	uint16_t *columns;
 	uint32_t max_rows; /* limits of one reply; 0: the node's own */
 	uint32_t max_bytes;
-	uint32_t resume_vnode; /* with resume_key: go on after this key of this vnode */
+	/* go on after this key of this vnode, and all vnodes before it are done; ordered: after this key of every vnode */
+	uint32_t resume_vnode;
 	bool resume;
 	DorisBytes resume_key;
 } ScanRequest;

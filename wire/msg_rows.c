@@ -19,6 +19,8 @@
 #define FLAG_NO_VALUES 2
 #define FLAG_COUNT_ONLY 4
 #define FLAG_RESUME 8
+#define FLAG_ORDERED 16
+#define FLAG_REVERSE 32
 
 static uint8_t read_flags(DorisCursor *c, uint8_t possible)
 {
@@ -110,9 +112,9 @@ void get_reply_free(GetReply *m)
 
 void scan_request_encode(DorisBuf *b, const ScanRequest *m)
 {
-	buf_put_u8(b,
-			   (uint8_t) ((m->all_columns ? FLAG_ALL_COLUMNS : 0) |
-						  (m->count_only ? FLAG_COUNT_ONLY : 0) | (m->resume ? FLAG_RESUME : 0)));
+	buf_put_u8(b, (uint8_t) ((m->all_columns ? FLAG_ALL_COLUMNS : 0) |
+							 (m->count_only ? FLAG_COUNT_ONLY : 0) | (m->resume ? FLAG_RESUME : 0) |
+							 (m->ordered ? FLAG_ORDERED : 0) | (m->reverse ? FLAG_REVERSE : 0)));
 	buf_put_varint(b, m->ns);
 	buf_put_varint(b, m->def_version);
 	msg_put_vnodes(b, m->vnodes, m->nvnodes);
@@ -133,10 +135,13 @@ DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *e
 	uint8_t flags;
 
 	memset(out, 0, sizeof(*out));
-	flags = read_flags(&c, FLAG_ALL_COLUMNS | FLAG_COUNT_ONLY | FLAG_RESUME);
+	flags = read_flags(&c, FLAG_ALL_COLUMNS | FLAG_COUNT_ONLY | FLAG_RESUME | FLAG_ORDERED |
+							   FLAG_REVERSE);
 	out->all_columns = (flags & FLAG_ALL_COLUMNS) != 0;
 	out->count_only = (flags & FLAG_COUNT_ONLY) != 0;
 	out->resume = (flags & FLAG_RESUME) != 0;
+	out->ordered = (flags & FLAG_ORDERED) != 0;
+	out->reverse = (flags & FLAG_REVERSE) != 0;
 	out->ns = msg_read_u32(&c);
 	out->def_version = msg_read_u32(&c);
 	out->vnodes = msg_read_vnodes(&c, true, &out->nvnodes, &no_memory);
@@ -148,7 +153,8 @@ DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *e
 	out->max_bytes = msg_read_u32(&c);
 	out->resume_vnode = msg_read_vnode(&c);
 	out->resume_key = msg_read_key(&c);
-	if (out->ns == 0)
+	if (out->ns == 0 || (out->reverse && !out->ordered) ||
+		(out->ordered && out->nvnodes > DORIS_MAX_ORDERED_VNODES))
 		c.bad = true;
 	if (msg_end(&c, no_memory, "scan request", err) != DORIS_OK)
 	{
