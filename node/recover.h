@@ -29,6 +29,14 @@ typedef struct Todo
 } Todo;
 
 /* Keeps what is pulled to a rate: each page pushes `next_us` on by the time that it may take. */
+/* How much of the time something on this machine waits for a processor (pace.c). */
+typedef struct Pressure
+{
+	uint64_t at_us;	   /* monotonic: when it was looked at; 0: never */
+	uint64_t total_us; /* the kernel's sum by then */
+	uint32_t percent;  /* since the time before */
+} Pressure;
+
 typedef struct Pace
 {
 	uint64_t next_us; /* monotonic: the next page may be merged then */
@@ -49,9 +57,10 @@ typedef struct Recoverer
 	bool gives_way;		   /* rows were asked for or written here while the last page was merged */
 	uint64_t rows_served;  /* by then */
 	uint64_t page_from_us; /* monotonic: when that page was begun */
-	uint64_t began_ms;	   /* of the recovery under way; 0: none */
-	uint32_t made_ready;   /* since it began */
-	bool serving_wants;	   /* no wants within wants */
+	Pressure pressure;
+	uint64_t began_ms;	 /* of the recovery under way; 0: none */
+	uint32_t made_ready; /* since it began */
+	bool serving_wants;	 /* no wants within wants */
 	/* Called between the steps, if set: tests put writes and topologies there. */
 	void (*on_step)(void *arg, const char *step);
 	void *step_arg;
