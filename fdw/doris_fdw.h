@@ -176,9 +176,14 @@ extern void table_put_key_prefix(DorisTable *t, const Datum *key_values, int nse
 								 StringInfo out);
 /* Encodes the value (row.h). Error 54000 when it is over DORIS_MAX_VALUE. */
 extern void table_put_value(DorisTable *t, const Datum *values, const bool *nulls, StringInfo out);
-/* The same, but columns that the table does not have are copied from the row's old value. */
+/*
+ * The same, but columns that the table does not have are copied from the row's old value, and so are those that are not
+ * changed (by attnum - 1; NULL: all are).
+ */
 extern void table_put_value_over(DorisTable *t, const Datum *values, const bool *nulls,
-								 DorisBytes old, StringInfo out);
+								 const bool *changed, DorisBytes old, StringInfo out);
+/* Bytes of the route prefix of an encoded key. */
+extern size_t table_route_len(DorisTable *t, DorisBytes key);
 /*
  * Decodes a row into values/nulls (natts each). wanted: attnums to decode (NULL: all); others become NULL. Columns
  * of the table that the row does not have read as NULL.

@@ -2,8 +2,8 @@
  * executor.h: what the planner's and the executor's files of the extension share among themselves.
  *
  * plan.c chooses how a foreign table is read and writes it down in fdw_private (enum ScanPrivate); shippable.c
- * says which conditions a node can judge; scan.c reads, by key with lookup.c, modify.c writes into buffer.c, whose rows live in
- * spill.c's log; xact.c hands the buffers to libdoris when the transaction commits.
+ * says which conditions a node can judge; scan.c reads, by key with lookup.c, modify.c and direct_modify.c write into
+ * buffer.c, whose rows live in spill.c's log; xact.c hands the buffers to libdoris when the transaction commits.
  */
 #ifndef DORIS_EXECUTOR_H
 #define DORIS_EXECUTOR_H
@@ -85,6 +85,10 @@ enum ScanPrivate
 
 extern void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
+/* Of a relation that plan_rel_size has seen. */
+extern DorisTable *plan_table(RelOptInfo *rel);
+/* Changes what a scan gives: these columns (as pull_varattnos has them), and no versions in system columns. */
+extern void plan_scan_wants(ForeignScan *scan, DorisTable *t, Bitmapset *attrs);
 extern ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 							  List *tlist, List *clauses, Plan *outer);
 /* Rows and bytes as the nodes count them, remembered for some seconds; false: could not ask. */
@@ -139,6 +143,10 @@ extern void scan_begin(ForeignScanState *node, int eflags);
 extern TupleTableSlot *scan_iterate(ForeignScanState *node);
 extern void scan_rescan(ForeignScanState *node);
 extern void scan_end(ForeignScanState *node);
+/* Before the first row: fetch rows as they are stored; decode: all of their columns, not only those wanted. */
+extern void scan_whole_rows(ForeignScanState *node, bool decode);
+/* The row that the scan has given last, encoded; its views live until the next one, or a call on any buffer. */
+extern const DorisRow *scan_row(ForeignScanState *node);
 extern DorisWork *scan_work(ForeignScanState *node, DorisClient **client);
 
 /* ---- buffer.c: a transaction's writes, before they are staged ---- */
@@ -270,9 +278,19 @@ extern bool pending_forget(void);
 extern DorisWork *modify_work(ResultRelInfo *rri, DorisClient **client);
 extern void modify_duplicate(DorisTable *t, DorisBytes key) pg_attribute_noreturn();
 
+/* ---- direct_modify.c: UPDATE and DELETE that the scan makes itself ---- */
+extern bool direct_plan(PlannerInfo *root, ModifyTable *plan, Index rti, int subplan);
+extern void direct_begin(ForeignScanState *node, int eflags);
+extern TupleTableSlot *direct_iterate(ForeignScanState *node);
+extern void direct_end(ForeignScanState *node);
+extern void direct_explain(ForeignScanState *node, ExplainState *es);
+/* The expressions of the plan that are the scan's. */
+extern List *direct_scan_exprs(ForeignScan *plan);
+
 /* ---- the others ---- */
 extern void xact_init(void);
 extern void explain_scan(ForeignScanState *node, ExplainState *es);
+extern void explain_write_mode(const DorisTableOptions *options, ExplainState *es);
 extern void explain_modify(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, int subplan,
 						   ExplainState *es);
 extern void truncate_tables(List *rels, DropBehavior behavior, bool restart_seqs);

@@ -159,6 +159,9 @@ static char *columns_text(ForeignScanState *node)
 	StringInfoData s;
 	ListCell *lc;
 
+	/* what an UPDATE does not change is written back as it came */
+	if (plan->operation == CMD_UPDATE)
+		return pstrdup("all");
 	initStringInfo(&s);
 	foreach (lc, (List *) list_nth(plan->fdw_private, SCAN_WANTED))
 	{
@@ -197,6 +200,11 @@ void explain_scan(ForeignScanState *node, ExplainState *es)
 
 /* ---- modifications ---- */
 
+void explain_write_mode(const DorisTableOptions *options, ExplainState *es)
+{
+	ExplainPropertyText("Write Mode", options->direct ? "direct" : "transaction", es);
+}
+
 void explain_modify(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, int subplan,
 					ExplainState *es)
 {
@@ -207,7 +215,7 @@ void explain_modify(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private,
 	if (es->verbose)
 	{
 		ExplainPropertyText("Namespace", options->ns, es);
-		ExplainPropertyText("Write Mode", options->direct ? "direct" : "transaction", es);
+		explain_write_mode(options, es);
 		if (mt->operation == CMD_INSERT)
 			ExplainPropertyInteger("Batch Size", NULL, rri->ri_BatchSize, es);
 	}

@@ -42,10 +42,15 @@ Datum doris_fdw_handler(PG_FUNCTION_ARGS)
 	r->BeginForeignInsert = modify_begin_insert;
 	r->EndForeignInsert = modify_end;
 	r->IsForeignRelUpdatable = modify_updatable;
+	r->PlanDirectModify = direct_plan;
+	r->BeginDirectModify = direct_begin;
+	r->IterateDirectModify = direct_iterate;
+	r->EndDirectModify = direct_end;
 	r->ExecForeignTruncate = truncate_tables;
 
 	r->ExplainForeignScan = explain_scan;
 	r->ExplainForeignModify = explain_modify;
+	r->ExplainDirectModify = direct_explain;
 	r->AnalyzeForeignTable = analyze_table;
 	r->ImportForeignSchema = doris_import_foreign_schema;
 

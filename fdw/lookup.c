@@ -38,8 +38,8 @@ void lookup_fetch(DorisLookup *l, const DorisBytes *keys, uint32 n)
 
 		work_begin(l->work, l->client);
 		do
-			status = doris_get(l->client, l->table->ns, ask, nask, l->columns, l->ncolumns, false,
-							   &l->handle->rows, &err);
+			status = doris_get(l->client, l->table->ns, ask, nask, l->columns, l->ncolumns,
+							   l->columns != NULL && l->ncolumns == 0, &l->handle->rows, &err);
 		while (status == DORIS_NO_NAMESPACE && table_follow(l->table, l->client, l->handle));
 		work_end(l->work, l->client);
 		if (status != DORIS_OK)

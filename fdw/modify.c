@@ -103,9 +103,8 @@ static bool is_alone(ModifyTableState *mt, ResultRelInfo *rri)
 		   GetCurrentTransactionNestLevel() == 1 && rri->ri_RelationDesc->trigdesc == NULL;
 }
 
-static DorisModify *modify_create(ModifyTableState *mt, ResultRelInfo *rri)
+DorisModify *modify_create(EState *estate, ResultRelInfo *rri, bool planned)
 {
-	EState *estate = mt->ps.state;
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 	DorisModify *m = palloc0(sizeof(DorisModify));
 	Relation rel = rri->ri_RelationDesc;
@@ -118,7 +117,7 @@ static DorisModify *modify_create(ModifyTableState *mt, ResultRelInfo *rri)
 	m->direct = m->table->options->direct;
 	m->batch_size = m->table->options->batch_size;
 	/* COPY has no plan, and has not said which command it is */
-	m->cid = mt->ps.plan ? estate->es_output_cid : GetCurrentCommandId(true);
+	m->cid = planned ? estate->es_output_cid : GetCurrentCommandId(true);
 	m->subid = GetCurrentSubTransactionId();
 	m->context = estate->es_query_cxt;
 	m->scratch =
@@ -141,7 +140,7 @@ void modify_begin(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, i
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	m = modify_create(mt, rri);
+	m = modify_create(mt->ps.state, rri, true);
 	m->do_nothing = compat_bool_val(list_nth(fdw_private, MODIFY_DO_NOTHING));
 	if (mt->operation == CMD_INSERT)
 	{
@@ -177,7 +176,7 @@ void modify_begin_insert(ModifyTableState *mt, ResultRelInfo *rri)
 	/* a partition that this UPDATE also scans: commands do not see their own rows, so one state serves both */
 	if (rri->ri_FdwState != NULL)
 		return;
-	m = modify_create(mt, rri);
+	m = modify_create(mt->ps.state, rri, plan != NULL);
 	m->do_nothing = plan != NULL && plan->onConflictAction == ONCONFLICT_NOTHING;
 	m->hold_back =
 		plan == NULL && (rel->trigdesc == NULL || (!rel->trigdesc->trig_insert_before_row &&
@@ -209,7 +208,7 @@ DorisWork *modify_work(ResultRelInfo *rri, DorisClient **client)
 
 /* ---- the rows of a statement ---- */
 
-static void check_constraints(DorisModify *m, EState *estate, ResultRelInfo *rri,
+void modify_check_constraints(DorisModify *m, EState *estate, ResultRelInfo *rri,
 							  TupleTableSlot *slot)
 {
 	if (m->rel->rd_att->constr != NULL)
@@ -223,7 +222,7 @@ TupleTableSlot *modify_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot
 {
 	DorisModify *m = rri->ri_FdwState;
 
-	check_constraints(m, estate, rri, slot);
+	modify_check_constraints(m, estate, rri, slot);
 	slot_getallattrs(slot);
 	if (m->hold_back)
 	{
@@ -250,7 +249,7 @@ TupleTableSlot **modify_batch_insert(EState *estate, ResultRelInfo *rri, TupleTa
 		/* nobody waits for these one by one: larger batches still, for each ends on disk */
 		for (int i = 0; i < *nslots; i++)
 		{
-			check_constraints(m, estate, rri, slots[i]);
+			modify_check_constraints(m, estate, rri, slots[i]);
 			slot_getallattrs(slots[i]);
 			pending_insert(m, slots[i]->tts_values, slots[i]->tts_isnull);
 			if (pending_full(m))
@@ -267,7 +266,7 @@ TupleTableSlot **modify_batch_insert(EState *estate, ResultRelInfo *rri, TupleTa
 	}
 	for (int i = 0; i < *nslots; i++)
 	{
-		check_constraints(m, estate, rri, slots[i]);
+		modify_check_constraints(m, estate, rri, slots[i]);
 		slot_getallattrs(slots[i]);
 		pending_insert(m, slots[i]->tts_values, slots[i]->tts_isnull);
 		if (i + 1 == *nslots || m->bytes.len >= BATCH_BYTES)
@@ -314,11 +313,7 @@ static DorisBytes old_key(DorisModify *m, TupleTableSlot *plan_slot, Size *route
 	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
 }
 
-/*
- * Is the row still the statement's to change? No, when this command has changed it before: it was joined more than once,
- * and the first change stands, as in a local table. A trigger or function called by it must not have.
- */
-static bool may_change(DorisModify *m, DorisBytes key)
+bool modify_may_change(DorisModify *m, DorisBytes key)
 {
 	BufferedRow own;
 
@@ -392,14 +387,14 @@ TupleTableSlot *modify_update(EState *estate, ResultRelInfo *rri, TupleTableSlot
 	bool same_key;
 	BufferedRow row = {0};
 
-	check_constraints(m, estate, rri, slot);
+	modify_check_constraints(m, estate, rri, slot);
 	slot_getallattrs(slot);
 	if (!m->direct)
 		pending_flush(m); /* rows routed here */
 	MemoryContextReset(m->scratch);
 	old = MemoryContextSwitchTo(m->scratch);
 	was = old_key(m, plan_slot, &was_route_len, &version);
-	if (!m->direct && !may_change(m, was))
+	if (!m->direct && !modify_may_change(m, was))
 	{
 		MemoryContextSwitchTo(old);
 		return NULL;
@@ -408,7 +403,7 @@ TupleTableSlot *modify_update(EState *estate, ResultRelInfo *rri, TupleTableSlot
 	initStringInfo(&value);
 	table_put_key(m->table, slot->tts_values, slot->tts_isnull, &key, &route_len);
 	if (m->table->partial)
-		table_put_value_over(m->table, slot->tts_values, slot->tts_isnull, old_value(m, was),
+		table_put_value_over(m->table, slot->tts_values, slot->tts_isnull, NULL, old_value(m, was),
 							 &value);
 	else
 		table_put_value(m->table, slot->tts_values, slot->tts_isnull, &value);
@@ -467,7 +462,7 @@ TupleTableSlot *modify_delete(EState *estate, ResultRelInfo *rri, TupleTableSlot
 	old = MemoryContextSwitchTo(m->scratch);
 	row.key = old_key(m, plan_slot, &route_len, &row.base);
 	row.route_len = route_len;
-	if (!m->direct && !may_change(m, row.key))
+	if (!m->direct && !modify_may_change(m, row.key))
 	{
 		MemoryContextSwitchTo(old);
 		return NULL;

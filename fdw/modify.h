@@ -1,5 +1,5 @@
 /*
- * modify.h: what modify.c and pending.c share: a modification in progress and the rows it has gathered.
+ * modify.h: what modify.c, direct_modify.c and pending.c share: a modification in progress and the rows it has gathered.
  */
 #ifndef DORIS_MODIFY_H
 #define DORIS_MODIFY_H
@@ -39,8 +39,9 @@ typedef struct DorisModify
 	AttrNumber version_junk[3];
 	AttrNumber row_junk; /* 0: none */
 	MemoryContext context;
-	MemoryContext scratch; /* of one row or flush */
-	DorisWork *work;	   /* EXPLAIN ANALYZE only */
+	MemoryContext scratch;		 /* of one row or flush */
+	DorisWork *work;			 /* EXPLAIN ANALYZE only */
+	struct DirectModify *change; /* direct_modify.c: the scan makes the changes itself */
 
 	NewRow *rows; /* gathered */
 	int nrows;
@@ -49,6 +50,17 @@ typedef struct DorisModify
 	TupleTableSlot **done; /* batch inserts: the slots whose rows went in */
 	int done_cap;
 } DorisModify;
+
+/* Makes the relation's ri_FdwState. planned: not a COPY. */
+extern DorisModify *modify_create(EState *estate, ResultRelInfo *rri, bool planned);
+/* NOT NULL, CHECK and partition bounds. */
+extern void modify_check_constraints(DorisModify *m, EState *estate, ResultRelInfo *rri,
+									 TupleTableSlot *slot);
+/*
+ * Is the row still the statement's to change? No, when this command has changed it before: it was joined more than once,
+ * and the first change stands, as in a local table. A trigger or function called by it must not have.
+ */
+extern bool modify_may_change(DorisModify *m, DorisBytes key);
 
 /* Gathers a row. */
 extern void pending_add(DorisModify *m, WriteKind kind, DorisBytes key, Size route_len,

@@ -425,6 +425,19 @@ static List *attnums_of(Bitmapset *attrs, DorisTable *t, bool *system)
 	return l;
 }
 
+DorisTable *plan_table(RelOptInfo *rel)
+{
+	return ((RelPlan *) rel->fdw_private)->table;
+}
+
+void plan_scan_wants(ForeignScan *scan, DorisTable *t, Bitmapset *attrs)
+{
+	bool system = false;
+
+	lfirst(list_nth_cell(scan->fdw_private, SCAN_WANTED)) = attnums_of(attrs, t, &system);
+	lfirst(list_nth_cell(scan->fdw_private, SCAN_WITH_VERSION)) = compat_make_boolean(false);
+}
+
 ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 					   List *tlist, List *clauses, Plan *outer)
 {

@@ -62,6 +62,8 @@ typedef struct DorisScanState
 	CommandId before; /* sees states older than this */
 	Datum *values;
 	bool *nulls;
+	DorisRow
+		row; /* what the slot was filled from; views until the next row, or a call on any buffer */
 
 	/* lookups */
 	KeyColumn *key_columns;
@@ -126,7 +128,7 @@ void scan_begin(ForeignScanState *node, int eflags)
 		if (s->ncolumns_recheck == 0)
 			s->columns_recheck = unconstify(uint16 *, &none);
 	}
-	s->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	s->exprs = ExecInitExprList(direct_scan_exprs(plan), (PlanState *) node);
 	s->before = estate->es_snapshot->curcid;
 	s->context = AllocSetContextCreate(estate->es_query_cxt, "doris scan", ALLOCSET_SMALL_SIZES);
 	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
@@ -145,6 +147,19 @@ DorisWork *scan_work(ForeignScanState *node, DorisClient **client)
 		return NULL;
 	*client = s->client;
 	return s->work;
+}
+
+void scan_whole_rows(ForeignScanState *node, bool decode)
+{
+	DorisScanState *s = node->fdw_state;
+
+	s->wanted_all |= decode;
+	s->columns = s->columns_recheck = NULL;
+}
+
+const DorisRow *scan_row(ForeignScanState *node)
+{
+	return &((DorisScanState *) node->fdw_state)->row;
 }
 
 void scan_rescan(ForeignScanState *node)
@@ -188,6 +203,7 @@ static TupleTableSlot *store_row(ForeignScanState *node, DorisBytes key, DorisBy
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	Bitmapset *wanted = s->wanted_all ? NULL : recheck ? s->wanted_recheck : s->wanted;
 
+	s->row = (DorisRow){.found = true, .key = key, .version = version, .value = value};
 	ExecClearTuple(slot);
 	if (wanted == NULL && !s->wanted_all)
 		memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));

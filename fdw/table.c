@@ -532,8 +532,8 @@ void table_put_value(DorisTable *t, const Datum *values, const bool *nulls, Stri
 	}
 }
 
-void table_put_value_over(DorisTable *t, const Datum *values, const bool *nulls, DorisBytes old,
-						  StringInfo out)
+void table_put_value_over(DorisTable *t, const Datum *values, const bool *nulls,
+						  const bool *changed, DorisBytes old, StringInfo out)
 {
 	int start = out->len;
 	int next = 0;
@@ -547,9 +547,16 @@ void table_put_value_over(DorisTable *t, const Datum *values, const bool *nulls,
 	{
 		AttrNumber attnum = next < t->nvalue ? t->value_attnums[next] : 0;
 
+		if (attnum != 0 && changed != NULL && !changed[attnum - 1])
+		{
+			next++;
+			continue;
+		}
 		if (more && (attnum == 0 || id < t->columns[attnum - 1].id))
 		{
-			if (id >= t->nids || t->attnum_of[id] == 0)
+			AttrNumber own = id < t->nids ? t->attnum_of[id] : 0;
+
+			if (own == 0 || (changed != NULL && !changed[own - 1]))
 			{
 				codec_put_varint(out, id);
 				codec_put_varint(out, data.len);
@@ -607,6 +614,18 @@ static const uint8 *next_segment(const ColumnCodec *codec, const uint8 **at, con
 	*at = p;
 	*len = (size_t) (p - start);
 	return start;
+}
+
+size_t table_route_len(DorisTable *t, DorisBytes key)
+{
+	const uint8 *at = key.data;
+	size_t len;
+
+	for (int i = 0; i < t->nroute; i++)
+		if (next_segment(&t->columns[t->key_attnums[i] - 1].codec, &at, key.data + key.len, &len) ==
+			NULL)
+			row_malformed(t, "key");
+	return (size_t) (at - key.data);
 }
 
 void table_get_row(DorisTable *t, DorisBytes key, DorisBytes value, const Bitmapset *wanted,
