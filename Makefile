@@ -183,6 +183,13 @@ model: $(BUILD)/unit/model/model ## explore the protocol's model, each rule on a
 # ---- benchmarks that are programs: bench/NAME builds and runs build/bench/NAME ----
 $(BUILD)/bench/topology: $(BUILD)/bench/topology.o $(BUILD)/admin/balance.o $(BUILD)/libwire.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS_WIRE) -lpthread
+$(BUILD)/bench/echo_peer: $(BUILD)/bench/echo_peer.o $(BUILD)/libwire.a
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS_WIRE) -lpthread
+# A module for the server, loaded by bench/fdw from where it is built.
+$(BUILD)/bench/echo.o: OWN_CPPFLAGS += -I$(shell $(PG_CONFIG) --includedir-server) -Ifdw
+$(BUILD)/bench/echo.o: OWN_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -Wall -Werror $(PATH_MAP) $(SANITIZE)
+$(BUILD)/bench/echo.so: $(BUILD)/bench/echo.o $(BUILD)/libwire.a
+	$(CC) $(SANITIZE) -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -o $@ $^ $(LIBS_WIRE)
 $(BUILD)/bench/%.o: OWN_CPPFLAGS += -Iunit -Iadmin
 -include $(patsubst %.c,$(BUILD)/%.d,$(wildcard bench/*.c))
 
