@@ -2,8 +2,8 @@
  * client.h: what the files of libdoris share. Not installed.
  *
  * From the outside in: client.c (connect, topology, entry of every public call), peer.c (channels and calls to one
- * process each), wait.c, raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c and scan.c
- * (reading), hint.c (for copies that are down), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
+ * process each), wait.c, raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c, scan.c, page.c and
+ * order.c (reading), hint.c (for copies that are down), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
  * cannot go straight on), finish.c (FINISH in the background), apply.c, repair.c (plain writes), verify.c and compare.c
  * (comparing copies), purge.c, admin.c and stats.c (the rest).
  *

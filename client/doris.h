@@ -104,6 +104,13 @@ extern DORIS_MUST_CHECK DorisStatus doris_get(DorisClient *c, const NsDef *ns,
 extern const DorisRow *doris_rows(const DorisRows *r, uint32_t *n);
 extern void doris_rows_free(DorisRows *r);
 
+typedef enum DorisOrder
+{
+	DORIS_ANY_ORDER = 0,
+	DORIS_KEY_ORDER,	 /* of the row keys' bytes */
+	DORIS_KEY_ORDER_BACK /* from the last one down */
+} DorisOrder;
+
 typedef struct DorisScanSpec
 {
 	const NsDef *ns;		 /* must live until the scan is closed */
@@ -113,7 +120,11 @@ typedef struct DorisScanSpec
 	DorisBytes filter;		 /* filter.h program; empty: all rows */
 	const uint16_t *columns; /* NULL: all */
 	uint32_t ncolumns;
-	uint32_t fetch_rows; /* rows per reply, 0: as the nodes think best */
+	uint32_t
+		fetch_rows; /* most rows per reply, 0: as the nodes think best; the first replies have fewer */
+	uint64_t
+		limit; /* so many rows will be taken, about: nodes need not read beyond them; 0: nobody knows */
+	DorisOrder order; /* over all vnodes; not with count_only */
 	bool count_only;
 } DorisScanSpec;
 
@@ -121,8 +132,7 @@ typedef struct DorisScan DorisScan;
 
 /*
  * Every row of the namespace that was there throughout, once; not a snapshot. All nodes are asked at once and read ahead by one
- * reply each. When a node fails or a vnode moves, the scan goes on from its token at another complete copy.
- * Order: none across vnodes.
+ * reply each. When a node fails or a vnode moves, the scan goes on from its token at another complete copy, in the same order.
  */
 extern DORIS_MUST_CHECK DorisStatus doris_scan_open(DorisClient *c, const DorisScanSpec *spec,
 													DorisScan **out, DorisError *err);

@@ -3,78 +3,31 @@
  *
  * A stream reads some vnodes from one node, page by page; while the rows of a page are handed out, the next is already
  * under way. Nothing is kept on the nodes: a page ends with a token, from which the same or another complete copy goes on
- * (I2), so that every key comes once though nodes fail and vnodes move. Rows with a staged write are settled by *meet*,
- * a page's at a time, and only then filtered and projected, here.
+ * (I2), so that every key comes once though nodes fail and vnodes move. Pages begin small and grow, so that who takes only
+ * some rows does not make the nodes read many. What a page holds: page.c; merging streams that are in key order: order.c.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "client.h"
 #include "filter.h"
-#include "row.h"
+#include "scan.h"
 
 #define SCAN_PAUSE_MAX_MS 200
+#define SCAN_FIRST_ROWS 100 /* of a stream, when nobody knows how many will be taken */
+#define SCAN_GROWTH 8
+#define SCAN_FULL_ROWS 10000 /* from here on the nodes choose */
 
-/* Some vnodes read from one node. */
-typedef struct Stream
+/* The page before does not have to ask for the next one any more. */
+static void stream_unlink(Stream *st)
 {
-	struct Stream *next;
-	uint32_t node;
-	Peer *peer;
-	uint32_t *vnodes; /* rising; those before `first` are done */
-	uint32_t n;
-	uint32_t first;
-	bool resume; /* go on behind resume_key of vnodes[first] */
-	DorisBuf resume_key;
-	uint32_t bad[DORIS_MAX_GROUPS]; /* nodes that failed these vnodes */
-	uint32_t nbad;
-	Call call; /* the next page */
-	uint64_t slice;
-} Stream;
-
-/* A page being handed out. */
-typedef struct Page
-{
-	DorisBytes raw; /* the reply's memory */
-	DorisBuf scratch;
-	ScanReply reply;
-	bool *skip;	 /* by row: not to be handed out; NULL: none */
-	Arena arena; /* settled rows */
-	uint32_t at;
-} Page;
-
-struct DorisScan
-{
-	DorisClient *c;
-	const NsDef *ns;
-	DorisScanSpec spec; /* its bytes are in the arena */
-	Arena arena;
-	Filter *filter;
-	Stream *streams;
-	Page page;
-	bool has_page;
-	uint64_t counted;
-	bool failed; /* an error was returned: only closing is left */
-	int pause_ms;
-};
-
-static void page_free(DorisScan *s)
-{
-	Page *p = &s->page;
-
-	if (!s->has_page)
-		return;
-	scan_reply_free(&p->reply);
-	channel_free_reply(&p->raw);
-	buf_free(&p->scratch);
-	free(p->skip);
-	arena_free(&p->arena);
-	memset(p, 0, sizeof(*p));
-	s->has_page = false;
+	if (st->after != NULL)
+		st->after->stream = NULL;
+	st->after = NULL;
 }
 
 static void stream_free(DorisScan *s, Stream *st)
 {
+	stream_unlink(st);
 	call_free(s->c, &st->call);
 	buf_free(&st->resume_key);
 	free(st->vnodes);
@@ -91,9 +44,38 @@ static void stream_remove(DorisScan *s, Stream *st)
 	stream_free(s, st);
 }
 
-static void stream_ask(DorisScan *s, Stream *st)
+/* How many rows the next page of one of n streams should have; 0: as many as the node thinks best. */
+static uint32_t page_rows(const DorisScan *s, const Stream *st, uint32_t n)
 {
+	uint64_t rows;
+
+	if (s->spec.count_only)
+		return s->spec.fetch_rows;
+	if (s->spec.limit > s->given)
+	{
+		/* keys are spread evenly, but for some luck, and what one stream has less another has more */
+		uint64_t left = s->spec.limit - s->given;
+
+		rows = left / n + left / (2 * n) + 8;
+		if (n == 1 || rows > left)
+			rows = left;
+	}
+	else
+		rows = st->rows == 0 ? SCAN_FIRST_ROWS : (uint64_t) st->rows * SCAN_GROWTH;
+	if (s->spec.fetch_rows > 0 && rows > s->spec.fetch_rows)
+		rows = s->spec.fetch_rows;
+	return rows < SCAN_FULL_ROWS ? (uint32_t) rows : s->spec.fetch_rows;
+}
+
+void stream_ask(DorisScan *s, Stream *st)
+{
+	uint32_t n = 0;
+
 	DorisClient *c = s->c;
+
+	for (const Stream *other = s->streams; other != NULL; other = other->next)
+		n++;
+	st->rows = page_rows(s, st, n);
 	ScanRequest req = {.ns = s->ns->id,
 					   .def_version = s->ns->version,
 					   .nvnodes = st->n - st->first,
@@ -105,7 +87,9 @@ static void stream_ask(DorisScan *s, Stream *st)
 					   .count_only = s->spec.count_only,
 					   .ncolumns = s->spec.columns == NULL ? 0 : s->spec.ncolumns,
 					   .columns = (uint16_t *) (uintptr_t) s->spec.columns,
-					   .max_rows = s->spec.fetch_rows,
+					   .ordered = s->spec.order != DORIS_ANY_ORDER,
+					   .reverse = s->spec.order == DORIS_KEY_ORDER_BACK,
+					   .max_rows = st->rows,
 					   .max_bytes = DORIS_BATCH_BYTES,
 					   .resume = st->resume};
 
@@ -117,6 +101,8 @@ static void stream_ask(DorisScan *s, Stream *st)
 	buf_reset(&st->call.body);
 	scan_request_encode(&st->call.body, &req);
 	st->slice = clock_mono_ms() + CLIENT_SCAN_SLICE_MS;
+	st->asked = true;
+	stream_unlink(st);
 	call_start(c, &st->call, st->peer, MSG_SCAN, c->topo, st->slice);
 }
 
@@ -154,20 +140,23 @@ static const TopoNode *vnode_reader(DorisScan *s, uint32_t vnode, const uint32_t
 }
 
 /*
- * Spreads vnodes (rising) over streams, one for each node; the first goes on from the token. EXHAUSTED (NOT_FOUND): all copies
- * of some vnode have failed: nothing was made.
+ * Spreads vnodes (rising) over streams, one for each node (more when they are too many for an ordered one); the first goes
+ * on from the token, ordered ones all do. EXHAUSTED (NOT_FOUND): all copies of some vnode have failed: nothing was made.
  */
 static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n, bool resume,
 								DorisBytes resume_key, const uint32_t *bad, uint32_t nbad,
 								DorisError *err)
 {
 	Stream *made = NULL;
+	Stream *made_before;
+	bool ordered = s->spec.order != DORIS_ANY_ORDER;
 	uint32_t i;
 	DorisStatus status = DORIS_OK;
 
 	for (i = 0; i < n && status == DORIS_OK; i++)
 	{
 		bool none;
+		bool fresh;
 		const TopoNode *node = vnode_reader(s, vnodes[i], bad, nbad, &none);
 		Stream *st;
 
@@ -182,9 +171,12 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 			status = DORIS_NOT_FOUND;
 			break;
 		}
-		for (st = made; st != NULL && st->node != node->id; st = st->next)
+		for (st = made;
+			 st != NULL && (st->node != node->id || (ordered && st->n == DORIS_MAX_ORDERED_VNODES));
+			 st = st->next)
 			;
-		if (st == NULL)
+		fresh = st == NULL;
+		if (fresh)
 		{
 			st = calloc(1, sizeof(*st));
 			if (st != NULL)
@@ -196,6 +188,7 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 				break;
 			}
 			st->node = node->id;
+			st->needed = true; /* as the one was whose place it takes */
 			st->peer = peer_of_node(s->c, node);
 			call_init(&st->call);
 			buf_init(&st->resume_key);
@@ -209,7 +202,7 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 				break;
 			}
 		}
-		if (i == 0 && resume)
+		if (resume && (ordered ? fresh : i == 0))
 		{
 			st->resume = true;
 			buf_put_raw(&st->resume_key, resume_key.data, resume_key.len);
@@ -218,6 +211,7 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 		}
 		st->vnodes[st->n++] = vnodes[i];
 	}
+	made_before = s->streams;
 	while (made != NULL)
 	{
 		Stream *st = made;
@@ -230,8 +224,10 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 		}
 		st->next = s->streams;
 		s->streams = st;
-		stream_ask(s, st);
 	}
+	/* when all are known, for their pages are sized by how many there are */
+	for (Stream *st = s->streams; st != made_before; st = st->next)
+		stream_ask(s, st);
 	return status;
 }
 
@@ -306,120 +302,24 @@ static DorisStatus stream_failed(DorisScan *s, Stream *st, DorisStatus why, Dori
 	}
 }
 
-/* ---- staged rows of a page ---- */
-
-/* Puts the answer in the row's place, filtered and projected. */
-static DorisStatus page_put(DorisScan *s, uint32_t i, bool found, DorisVersion version,
-							DorisBytes value, DorisError *err)
-{
-	Page *p = &s->page;
-	RowState *r = &p->reply.rows[i];
-
-	r->nstaged = 0;
-	r->present = found;
-	r->version = version;
-	if (!found || !filter_pass(s->filter, s->ns, r->key, value))
-	{
-		p->skip[i] = true;
-		return DORIS_OK;
-	}
-	if (s->spec.count_only)
-	{
-		p->skip[i] = true;
-		s->counted++;
-		return DORIS_OK;
-	}
-	r->value = value;
-	if (s->spec.columns != NULL && value.len > 0)
-	{
-		DorisBuf out;
-		bool good;
-
-		buf_init(&out);
-		good = row_project(value, s->spec.columns, s->spec.ncolumns, &out) && !out.failed &&
-			   arena_copy(&p->arena, (DorisBytes){out.data, out.len}, &r->value);
-		buf_free(&out);
-		if (!good)
-			return doris_error(err, DORIS_IO,
-							   "the value at key %s of namespace \"%s\" does not decode",
-							   key_text(r->key), s->ns->name);
-	}
-	return DORIS_OK;
-}
-
-static DorisStatus page_settle(DorisScan *s, Topology *t, uint32_t node, uint32_t nstaged,
-							   DorisError *err)
-{
-	static const Projection whole = {.all_columns = true};
-	DorisClient *c = s->c;
-	Page *p = &s->page;
-	MeetRow *rows = calloc(nstaged, sizeof(*rows));
-	uint32_t *which = calloc(nstaged, sizeof(*which));
-	GetKey *keys = calloc(nstaged, sizeof(*keys));
-	uint32_t nkeys = 0;
-	uint32_t n = 0;
-	uint32_t i;
-	DorisStatus st;
-	DorisError why;
-
-	p->skip = calloc(p->reply.nrows, sizeof(bool));
-	if (rows == NULL || which == NULL || keys == NULL || p->skip == NULL)
-	{
-		st = client_no_memory(err);
-		goto done;
-	}
-	for (i = 0; i < p->reply.nrows; i++)
-	{
-		RowState *r = &p->reply.rows[i];
-
-		if (r->nstaged == 0)
-			continue;
-		clock_observe(&c->clock, r->staged.version.clock);
-		rows[n] = (MeetRow){.at = {.space = DORIS_SPACE_ROWS,
-								   .ns = s->ns->id,
-								   .vnode = p->reply.vnodes[i],
-								   .key = r->key},
-							.node = node,
-							.row = *r};
-		which[n++] = i;
-	}
-	st = meet_rows(c, t, rows, n, &whole, &p->arena, c->until, &why);
-	if (st != DORIS_OK)
-		*err = why;
-	for (i = 0; i < n && st == DORIS_OK; i++)
-	{
-		if (rows[i].outcome != TXN_OPEN)
-		{
-			st = page_put(s, which[i], rows[i].found, rows[i].version, rows[i].value, err);
-			continue;
-		}
-		/* who knows could not be asked: read the row again, until the deadline */
-		keys[nkeys].at = rows[i].at;
-		if (!nsdef_route_key(s->ns, rows[i].at.key, &keys[nkeys].route))
-			st = doris_error(err, DORIS_IO, "key %s does not fit namespace \"%s\"",
-							 key_text(rows[i].at.key), s->ns->name);
-		which[nkeys++] = which[i];
-	}
-	if (st == DORIS_OK && nkeys > 0)
-		st = get_keys(c, keys, nkeys, &whole, &p->arena, c->until, err);
-	for (i = 0; i < nkeys && st == DORIS_OK; i++)
-		st = page_put(s, which[i], keys[i].found, keys[i].version, keys[i].value, err);
-done:
-	free(rows);
-	free(which);
-	free(keys);
-	return st;
-}
-
 /* ---- pages ---- */
 
 /* Moves the stream behind the page. False: the token makes no sense. */
-static bool stream_advance(Stream *st, const ScanReply *reply)
+static bool stream_advance(const DorisScan *s, Stream *st, const ScanReply *reply)
 {
 	if (reply->done)
 	{
 		st->first = st->n;
 		return true;
+	}
+	if (s->spec.order != DORIS_ANY_ORDER)
+	{
+		if (st->resume && order_compare(s, reply->next_key, stream_token(st)) <= 0)
+			return false;
+		st->resume = true;
+		buf_reset(&st->resume_key);
+		buf_put_raw(&st->resume_key, reply->next_key.data, reply->next_key.len);
+		return !st->resume_key.failed;
 	}
 	while (st->first < st->n && st->vnodes[st->first] != reply->next_vnode)
 		st->first++;
@@ -430,10 +330,10 @@ static bool stream_advance(Stream *st, const ScanReply *reply)
 }
 
 /* Rule lease: are the vnodes of the page still to be read where it came from? */
-static DorisStatus page_confirm(DorisScan *s, const Stream *st, DorisError *err)
+static DorisStatus page_confirm(DorisScan *s, const Page *p, const Stream *st, DorisError *err)
 {
-	const ScanReply *reply = &s->page.reply;
-	uint32_t end = st->first;
+	const ScanReply *reply = &p->reply;
+	uint32_t end = s->spec.order != DORIS_ANY_ORDER ? st->n : st->first;
 
 	while (end < st->n && (reply->done || st->vnodes[end] != reply->next_vnode))
 		end++;
@@ -443,76 +343,114 @@ static DorisStatus page_confirm(DorisScan *s, const Stream *st, DorisError *err)
 						 s->c->until, err);
 }
 
-/* Takes an answered stream's page and asks for the next one. */
+/* Is there reason to ask for the stream's next page before the rows at hand are used up? */
+static bool reads_ahead(const DorisScan *s)
+{
+	uint64_t at_hand = s->given;
+
+	if (s->spec.limit <= s->given)
+		return true;
+	for (const Page *p = s->pages; p != NULL; p = p->next)
+		at_hand += p->reply.nrows - p->at;
+	return at_hand < s->spec.limit;
+}
+
+/* The page is good: counts it, settles it and has the next one asked for. */
+static DorisStatus page_accept(DorisScan *s, Stream *st, Page *p, Topology *t, DorisError *err)
+{
+	DorisClient *c = s->c;
+	bool first = !st->paged;
+	uint32_t nstaged = 0;
+	DorisStatus status = DORIS_OK;
+
+	st->peer->count.rows += p->reply.nrows;
+	s->counted += p->reply.counted;
+	s->pause_ms = 5;
+	st->nbad = 0;
+	st->paged = true;
+	for (uint32_t i = 0; i < p->reply.nrows; i++)
+	{
+		clock_observe(&c->clock, p->reply.rows[i].version.clock);
+		nstaged += p->reply.rows[i].nstaged > 0;
+	}
+	if (!order_holds(s, st, &p->reply) || !stream_advance(s, st, &p->reply))
+		return doris_error(err, DORIS_BAD_MESSAGE,
+						   "%s sent rows or a resume token that were not asked for",
+						   peer_name(c, st->peer));
+	if (nstaged > 0)
+		status = page_settle(s, p, t, st->node, nstaged, err);
+	if (status != DORIS_OK)
+		return status;
+	if (st->first == st->n)
+		stream_remove(s, st);
+	else if (reads_ahead(s))
+	{
+		/* whoever stops within the first rows has not made the node read on */
+		p->stream = st;
+		p->ask_at = first && !s->spec.count_only ? p->reply.nrows / 2 : 0;
+		st->after = p;
+		if (p->ask_at == 0)
+			stream_ask(s, st);
+	}
+	return DORIS_OK;
+}
+
+/* Takes an answered stream's page. */
 static DorisStatus page_take(DorisScan *s, Stream *st, DorisError *err)
 {
 	DorisClient *c = s->c;
-	Page *p = &s->page;
+	Page *p = calloc(1, sizeof(*p));
 	Topology *t;
-	uint32_t node = st->node;
-	uint32_t nstaged = 0;
-	uint32_t i;
 	DorisStatus status = st->call.status;
 
+	if (p == NULL)
+		return client_no_memory(err);
 	if (status == DORIS_OK)
 		status = scan_reply_decode(&st->call.reply, &p->reply, &st->call.err);
 	if (status == DORIS_OK && !st->call.leased)
-	{
-		status = page_confirm(s, st, &st->call.err);
-		if (status != DORIS_OK)
-			scan_reply_free(&p->reply);
-	}
+		status = page_confirm(s, p, st, &st->call.err);
 	if (status != DORIS_OK)
 	{
+		scan_reply_free(&p->reply);
+		free(p);
 		*err = st->call.err;
 		call_abandon(c, &st->call);
 		return stream_failed(s, st, status, err);
 	}
 	/* the reply's memory is the page's now */
-	s->has_page = true;
 	p->raw = st->call.raw;
 	p->scratch = st->call.scratch;
 	st->call.raw = (DorisBytes){NULL, 0};
 	buf_init(&st->call.scratch);
 	t = topology_ref(st->call.topo);
 	call_abandon(c, &st->call);
-	st->peer->count.rows += p->reply.nrows;
-	s->counted += p->reply.counted;
-	s->pause_ms = 5;
-	st->nbad = 0;
-	for (i = 0; i < p->reply.nrows; i++)
-	{
-		clock_observe(&c->clock, p->reply.rows[i].version.clock);
-		nstaged += p->reply.rows[i].nstaged > 0;
-	}
-	if (!stream_advance(st, &p->reply))
-		status =
-			doris_error(err, DORIS_BAD_MESSAGE, "%s sent a resume token that was not asked for",
-						peer_name(c, st->peer));
-	else if (nstaged > 0)
-		status = page_settle(s, t, node, nstaged, err);
-	if (status == DORIS_OK && st->first == st->n)
-		stream_remove(s, st);
-	else if (status == DORIS_OK)
-		stream_ask(s, st); /* one page ahead */
+	st->asked = false;
+	p->next = s->pages;
+	s->pages = p;
+	status = page_accept(s, st, p, t, err);
 	topology_unref(t);
 	return status;
 }
 
-/* The next page of any stream; NOT_FOUND: there is none. */
+/* The next page of any stream that is needed; NOT_FOUND: there is none. */
 static DorisStatus scan_page(DorisScan *s, DorisError *err)
 {
 	DorisClient *c = s->c;
 	Stream *st;
 	uint64_t began;
 
-	page_free(s);
 	if (s->streams == NULL)
 		return DORIS_NOT_FOUND;
 	began = clock_mono_ms();
-	/* replies may have been waiting while nobody looked: the slices count from now */
 	for (st = s->streams; st != NULL; st = st->next)
+	{
+		if (!st->needed)
+			continue;
+		if (!st->asked)
+			stream_ask(s, st);
+		/* replies may have been waiting while nobody looked: the slices count from now */
 		st->slice = began + CLIENT_SCAN_SLICE_MS;
+	}
 	for (;;)
 	{
 		Call *few[64];
@@ -524,6 +462,8 @@ static DorisStatus scan_page(DorisScan *s, DorisError *err)
 
 		for (st = s->streams; st != NULL; st = st->next, n++)
 		{
+			if (!st->needed)
+				continue;
 			call_pump(c, &st->call, true);
 			if (st->call.state == CALL_DONE)
 				return page_take(s, st, err);
@@ -546,7 +486,8 @@ static DorisStatus scan_page(DorisScan *s, DorisError *err)
 		if (calls == NULL)
 			return client_no_memory(err);
 		for (st = s->streams, n = 0; st != NULL; st = st->next)
-			calls[n++] = &st->call;
+			if (st->needed)
+				calls[n++] = &st->call;
 		status = calls_wait(c, calls, n, false, slice, &why);
 		if (calls != few)
 			free(calls);
@@ -558,15 +499,13 @@ static DorisStatus scan_page(DorisScan *s, DorisError *err)
 	}
 }
 
-/* page_take may also have failed over without a page: DORIS_OK and no page. */
-static DorisStatus scan_more(DorisScan *s, DorisError *err)
+/* OK also when a stream went on elsewhere, without a page. */
+DorisStatus scan_more(DorisScan *s, DorisError *err)
 {
 	DorisStatus st;
 
 	client_begin(s->c);
-	do
-		st = scan_page(s, err);
-	while (st == DORIS_OK && !s->has_page);
+	st = scan_page(s, err);
 	if (st != DORIS_OK && st != DORIS_NOT_FOUND)
 		s->failed = true;
 	return st;
@@ -630,34 +569,34 @@ DorisStatus doris_scan_open(DorisClient *c, const DorisScanSpec *spec, DorisScan
 	return DORIS_OK;
 }
 
-DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err)
+/* The next row in no order; NOT_FOUND: there is none. */
+static DorisStatus any_next(DorisScan *s, DorisRow *row, DorisError *err)
 {
-	DorisStatus st;
-
-	if (s->failed)
-		return doris_error(err, DORIS_INTERNAL, "the scan has failed before");
 	for (;;)
 	{
-		Page *p = &s->page;
+		Stream *stream;
+		DorisStatus st;
 
-		while (s->has_page && p->at < p->reply.nrows)
+		if (s->pages != NULL && page_peek(s->pages))
 		{
-			const RowState *r = &p->reply.rows[p->at];
-
-			if (p->skip != NULL && p->skip[p->at])
-			{
-				p->at++;
-				continue;
-			}
-			p->at++;
-			*row =
-				(DorisRow){.found = true, .key = r->key, .version = r->version, .value = r->value};
+			page_give(s, s->pages, row);
 			return DORIS_OK;
 		}
+		if (s->pages != NULL)
+			page_remove(s, s->pages);
+		for (stream = s->streams; stream != NULL; stream = stream->next)
+			stream->needed = true;
 		st = scan_more(s, err);
 		if (st != DORIS_OK)
 			return st;
 	}
+}
+
+DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err)
+{
+	if (s->failed)
+		return doris_error(err, DORIS_INTERNAL, "the scan has failed before");
+	return s->spec.order == DORIS_ANY_ORDER ? any_next(s, row, err) : order_next(s, row, err);
 }
 
 DorisStatus doris_scan_count(DorisScan *s, uint64_t *count, DorisError *err)
@@ -668,16 +607,11 @@ DorisStatus doris_scan_count(DorisScan *s, uint64_t *count, DorisError *err)
 	*count = 0;
 	if (s->failed)
 		return doris_error(err, DORIS_INTERNAL, "the scan has failed before");
-	if (!s->spec.count_only)
-	{
-		while ((st = doris_scan_next(s, &row, err)) == DORIS_OK)
-			(*count)++;
-		return st == DORIS_NOT_FOUND ? DORIS_OK : st;
-	}
-	do
-		st = scan_more(s, err);
-	while (st == DORIS_OK);
-	*count = s->counted;
+	/* count_only: no row comes out */
+	while ((st = doris_scan_next(s, &row, err)) == DORIS_OK)
+		(*count)++;
+	if (s->spec.count_only)
+		*count = s->counted;
 	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
 }
 
@@ -685,7 +619,8 @@ void doris_scan_close(DorisScan *s)
 {
 	if (s == NULL)
 		return;
-	page_free(s);
+	while (s->pages != NULL)
+		page_remove(s, s->pages);
 	while (s->streams != NULL)
 		stream_remove(s, s->streams);
 	filter_free(s->filter);

@@ -229,7 +229,8 @@ int verb_del(Ctl *ctl)
 
 int verb_scan(Ctl *ctl)
 {
-	DorisScanSpec spec = {.count_only = ctl->count};
+	DorisScanSpec spec = {.count_only = ctl->count,
+						  .limit = ctl->limit > 0 ? (uint64_t) ctl->limit : 0};
 	DorisScan *scan;
 	DorisRow row;
 	NsDef ns;

@@ -136,8 +136,12 @@ static void test_bulk(void **state)
 typedef struct ScanResult
 {
 	int rows;
+	int first;
+	int last;
 	uint8_t seen[MANY];
 } ScanResult;
+
+static int victim = 3;
 
 static void scan_all(DorisClient *c, DorisScanSpec *spec, ScanResult *out, Rig *kill_one)
 {
@@ -157,13 +161,19 @@ static void scan_all(DorisClient *c, DorisScanSpec *spec, ScanResult *out, Rig *
 				  "%.5s", (const char *) row.key.data);
 		RIG_CHECK(out->seen[i] == 0, "row %d comes twice", i);
 		out->seen[i] = 1;
+		RIG_CHECK(spec->order == DORIS_ANY_ORDER || out->rows == 0 ||
+					  (spec->order == DORIS_KEY_ORDER ? i > out->last : i < out->last),
+				  "row %d comes after row %d", i, out->last);
+		if (out->rows == 0)
+			out->first = i;
+		out->last = i;
 		if (spec->columns == NULL)
 			RIG_CHECK(atoi(rig_text(row.value)) == i, "row %d has \"%s\"", i, rig_text(row.value));
 		else
 			RIG_CHECK(row.value.len == 0, "a column that was not asked for");
 		out->rows++;
 		if (kill_one != NULL && out->rows == MANY / 10)
-			(void) kill(kill_one->pids[3], SIGKILL);
+			(void) kill(kill_one->pids[victim], SIGKILL);
 	}
 	RIG_CHECK(st == DORIS_NOT_FOUND, "%s: %s", doris_status_name(st), err.message);
 	doris_scan_close(s);
@@ -271,6 +281,113 @@ static void test_scans(void **state)
 	assert_int_equal(rig_run(r, child_scans, NULL), 0);
 	rig_signal(r, 3, SIGKILL);
 	rig_start(r, 3);
+}
+
+/* ---- scans in key order ---- */
+static uint64_t rows_received(DorisClient *c)
+{
+	uint32_t n;
+	const DorisNodeCounters *counters = doris_counters(c, &n);
+	uint64_t rows = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		rows += counters[i].rows;
+	return rows;
+}
+
+static void take_some(DorisClient *c, DorisScanSpec *spec, int n, int first, int step)
+{
+	DorisScan *scan;
+	DorisRow row;
+	DorisError err;
+
+	spec->ns = rig_ns(c);
+	RIG_CHECK(doris_scan_open(c, spec, &scan, &err) == DORIS_OK, "%s", err.message);
+	for (int i = 0; i < n; i++)
+	{
+		RIG_CHECK(doris_scan_next(scan, &row, &err) == DORIS_OK, "%s", err.message);
+		if (step != 0)
+			RIG_CHECK(atoi((const char *) row.key.data + 5) == first + i * step, "row %d is %.13s",
+					  i, (const char *) row.key.data);
+	}
+	doris_scan_close(scan);
+}
+
+static int child_ordered(Rig *r, void *arg)
+{
+	DorisClient *c = rig_connect(r, 20000);
+	ScanResult *result = malloc(sizeof(*result));
+	DorisOrder order = *(DorisOrder *) arg;
+	bool up = order == DORIS_KEY_ORDER;
+	DorisScanSpec spec = {.order = order};
+	DorisError err;
+	DorisScan *scan;
+	uint64_t before;
+
+	scan_all(c, &spec, result, NULL);
+	RIG_CHECK(result->rows == MANY && result->first == (up ? 0 : MANY - 1), "%d rows, first %d",
+			  result->rows, result->first);
+	/* small pages; a range; one vnode */
+	spec.fetch_rows = 77;
+	scan_all(c, &spec, result, NULL);
+	RIG_CHECK(result->rows == MANY, "%d rows", result->rows);
+	spec = (DorisScanSpec){
+		.order = order, .low = rig_key("many-001000"), .high = rig_key("many-001500")};
+	scan_all(c, &spec, result, NULL);
+	RIG_CHECK(result->rows == 500 && result->first == (up ? 1000 : 1499), "%d rows, first %d",
+			  result->rows, result->first);
+	spec = (DorisScanSpec){.order = order, .route = rig_key("many-000007")};
+	scan_all(c, &spec, result, NULL);
+	RIG_CHECK(result->rows > MANY / VNODES / 2 && result->seen[7], "%d rows", result->rows);
+
+	/* who takes a few does not make the nodes send many, whether they know it or not */
+	spec = (DorisScanSpec){.order = order, .limit = 10};
+	before = rows_received(c);
+	take_some(c, &spec, 10, up ? 0 : MANY - 1, up ? 1 : -1);
+	RIG_CHECK(rows_received(c) - before <= 10 * (uint64_t) r->nodes, "%llu rows for 10",
+			  (unsigned long long) (rows_received(c) - before));
+	spec.limit = 0;
+	before = rows_received(c);
+	take_some(c, &spec, 10, up ? 0 : MANY - 1, up ? 1 : -1);
+	RIG_CHECK(rows_received(c) - before <= 100 * (uint64_t) r->nodes, "%llu rows for 10",
+			  (unsigned long long) (rows_received(c) - before));
+	spec.order = DORIS_ANY_ORDER;
+	before = rows_received(c);
+	take_some(c, &spec, 10, 0, 0);
+	RIG_CHECK(rows_received(c) - before <= 100 * (uint64_t) r->nodes, "%llu rows for 10",
+			  (unsigned long long) (rows_received(c) - before));
+	/* a limit that turns out too low is no limit */
+	spec = (DorisScanSpec){.order = order, .limit = 10};
+	scan_all(c, &spec, result, NULL);
+	RIG_CHECK(result->rows == MANY, "%d rows", result->rows);
+
+	/* a node dies in the middle: every row all the same, once, in its place; so it does once more */
+	spec = (DorisScanSpec){.order = order, .fetch_rows = 100};
+	scan_all(c, &spec, result, r);
+	RIG_CHECK(result->rows == MANY, "%d rows", result->rows);
+	scan_all(c, &spec, result, NULL);
+	RIG_CHECK(result->rows == MANY, "%d rows", result->rows);
+	/* closed before its first row */
+	RIG_CHECK(doris_scan_open(c, &spec, &scan, &err) == DORIS_OK, "%s", err.message);
+	doris_scan_close(scan);
+	free(result);
+	doris_disconnect(c);
+	return 0;
+}
+
+static void test_ordered_scans(void **state)
+{
+	Rig *r = the_rig(state);
+	DorisOrder orders[] = {DORIS_KEY_ORDER, DORIS_KEY_ORDER_BACK};
+
+	for (int i = 0; i < 2; i++)
+	{
+		victim = i;
+		assert_int_equal(rig_run(r, child_ordered, &orders[i]), 0);
+		rig_signal(r, victim, SIGKILL);
+		rig_start(r, victim);
+	}
+	victim = 3;
 }
 
 /* ---- staged rows in scans ---- */
@@ -520,9 +637,9 @@ static void test_plain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bulk),		cmocka_unit_test(test_scans),
-		cmocka_unit_test(test_staged_rows), cmocka_unit_test(test_big),
-		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_bulk),		  cmocka_unit_test(test_scans),
+		cmocka_unit_test(test_ordered_scans), cmocka_unit_test(test_staged_rows),
+		cmocka_unit_test(test_big),			  cmocka_unit_test(test_plain),
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
