@@ -191,7 +191,9 @@ $(BUILD)/bench/echo.o: OWN_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -Wall
 $(BUILD)/bench/echo.so: $(BUILD)/bench/echo.o $(BUILD)/libwire.a
 	$(CC) $(SANITIZE) -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -o $@ $^ $(LIBS_WIRE)
 $(BUILD)/bench/%.o: OWN_CPPFLAGS += -Iunit -Iadmin
--include $(patsubst %.c,$(BUILD)/%.d,$(wildcard bench/*.c))
+$(BUILD)/bench/ycsb/ycsb: $(call objects,bench/ycsb) $(BUILD)/libdoris.a
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS_WIRE) -lpthread -lm
+-include $(patsubst %.c,$(BUILD)/%.d,$(wildcard bench/*.c bench/ycsb/*.c))
 
 # ---- fuzzers: clang's libFuzzer over the decoders ----
 FUZZ_CC ?= clang

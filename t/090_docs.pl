@@ -46,6 +46,7 @@ my %program = (
 	dorisctl => "$build/dorisctl",
 	'tools/local-cluster' => "$root/tools/local-cluster",
 	'bench/fdw' => "$root/bench/fdw",
+	'bench/kv' => "$root/bench/kv",
 );
 my $operations = DorisCluster::slurp("$root/docs/operations.md");
 my $tested = 0;

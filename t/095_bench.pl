@@ -30,4 +30,22 @@ for my $wrong ([qw(--only nothing)], [qw(--rows 0)], [qw(--clients 3)], ['more']
 	is($rc, 2, "bench/fdw @$wrong is misuse") or diag($out);
 }
 
+# ---- bench/kv ----
+my $has_redis = grep { -x "$_/redis-server" } split /:/, $ENV{PATH};
+my @redis = $has_redis ? () : ('--no-redis');
+note('redis-server is not there: doris alone') if !$has_redis;
+($rc, $out) = DorisCluster::run(200, "$root/bench/kv", @redis, qw(--rows 1500 --seconds 1 --rounds 1 --threads 4 --json), "$base/kv.json");
+is($rc, 0, 'bench/kv runs') or diag($out);
+@results = @{ results("$base/kv.json")->{results} // [] };
+is(join(' ', map { $_->{key} } @results), 'A B C D E F', 'all mixes');
+is(join(' ', map { $_->{key} } grep { !($_->{doris} > 0 && ($_->{other} > 0 || !$has_redis)) } @results), '', 'all have figures');
+my %kinds = map { $_->{key} => join(' ', sort keys %{ $_->{latency}{doris} }) } @results;
+is_deeply(\%kinds, { A => 'read update', B => 'read update', C => 'read', D => 'insert read', E => 'insert scan', F => 'modify read' }, 'what each mix does');
+is(join(' ', grep { !($_->{p50} > 0 && $_->{p50} <= $_->{p99} && $_->{p99} <= $_->{p999}) } map { values %{ $_->{latency}{doris} } } @results), '', 'latencies rise');
+for my $wrong ([qw(--mixes G)], [qw(--threads 0)], [qw(--rows 0)], ['more'])
+{
+	($rc, $out) = DorisCluster::run(20, "$root/bench/kv", @$wrong);
+	is($rc, 2, "bench/kv @$wrong is misuse") or diag($out);
+}
+
 done_testing();
