@@ -393,6 +393,9 @@ static bool start_range(DorisScanState *s)
 		/* segments delimit themselves, so all keys with this one lie between edge and what comes after it */
 		if (strategy == BTGreaterStrategyNumber || strategy == BTLessEqualStrategyNumber)
 			edge = bytes_after(edge);
+		/* above the greatest key there is nothing; an empty low would mean from the first on */
+		if (lower && edge.len == 0)
+			return false;
 		if (lower)
 			s->spec.low = edge;
 		else

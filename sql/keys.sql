@@ -112,6 +112,25 @@ SELECT v FROM keys_cross WHERE k = 3.5;
 SELECT v FROM keys_cross WHERE k = 9999999999;
 SELECT v FROM keys_cross WHERE k > 2::bigint AND k <= 4::smallint ORDER BY v;
 
+-- beyond the greatest value that a key can have, and up to it
+CREATE FOREIGN TABLE keys_edge (f float8, d date, i int, v int) SERVER doris OPTIONS (key 'f,d,i');
+CREATE FOREIGN TABLE keys_edge_int (i int, v int) SERVER doris OPTIONS (key 'i');
+INSERT INTO keys_edge VALUES ('NaN', 'infinity', 2147483647, 1), ('NaN', 'infinity', 0, 2), ('NaN', '2024-01-01', 0, 3), ('-Infinity', '-infinity', -2147483648, 4), (1, '2024-01-01', 0, 5);
+INSERT INTO keys_edge_int VALUES (2147483647, 1), (0, 2), (-2147483648, 3);
+SELECT v FROM keys_edge WHERE f > 'NaN';
+SELECT v FROM keys_edge WHERE f >= 'NaN' ORDER BY v;
+SELECT v FROM keys_edge WHERE f = 'NaN' AND d > 'infinity';
+SELECT v FROM keys_edge WHERE f = 'NaN' AND d >= 'infinity' ORDER BY v;
+SELECT v FROM keys_edge WHERE f = 'NaN' AND d = 'infinity' AND i > 2147483647;
+SELECT v FROM keys_edge WHERE f = 'NaN' AND d = 'infinity' AND i <= 2147483647 ORDER BY v;
+SELECT v FROM keys_edge WHERE f < '-Infinity';
+SELECT v FROM keys_edge WHERE f = '-Infinity' AND d < '-infinity';
+SELECT v FROM keys_edge_int WHERE i > 2147483647;
+SELECT v FROM keys_edge_int WHERE i >= 2147483647;
+SELECT v FROM keys_edge_int WHERE i <= 2147483647 ORDER BY v;
+SELECT v FROM keys_edge_int WHERE i < -2147483648;
+SELECT v FROM keys_edge_int WHERE i <= -2147483648;
+
 -- too long
 INSERT INTO keys_split VALUES (repeat('k', 70000), '', '', 1);
 
@@ -132,6 +151,6 @@ SELECT (SELECT min(vnode) FROM doris_route('keys_two', 'a', '1')) = (SELECT max(
 SELECT * FROM doris_route('keys_none', '1');
 SELECT * FROM doris_route('keys_cross', 'abc');
 
-DROP FOREIGN TABLE keys_two, keys_split, keys_equal_n, keys_equal_f, keys_equal_c, keys_cross, keys_tenant;
+DROP FOREIGN TABLE keys_two, keys_split, keys_equal_n, keys_equal_f, keys_equal_c, keys_cross, keys_tenant, keys_edge, keys_edge_int;
 DROP TYPE keys_mood;
 SELECT count(doris_drop_namespace(name)) FROM doris_namespaces WHERE name LIKE 'keys\_%';
