@@ -9,6 +9,7 @@
 #ifndef DORIS_H
 #define DORIS_H
 
+#include "aggregate.h"
 #include "buf.h"
 #include "msg.h"
 #include "nsdef.h"
@@ -124,8 +125,8 @@ typedef struct DorisScanSpec
 		fetch_rows; /* most rows per reply, 0: as the nodes think best; the first replies have fewer */
 	uint64_t
 		limit; /* so many rows will be taken, about: nodes need not read beyond them; 0: nobody knows */
-	DorisOrder order; /* over all vnodes; not with count_only */
-	bool count_only;
+	DorisOrder order;	  /* over all vnodes; not with aggregates */
+	DorisBytes aggregate; /* aggregate.h program: only groups are asked for; empty: rows */
 } DorisScanSpec;
 
 typedef struct DorisScan DorisScan;
@@ -138,9 +139,17 @@ extern DORIS_MUST_CHECK DorisStatus doris_scan_open(DorisClient *c, const DorisS
 													DorisScan **out, DorisError *err);
 /* DORIS_OK and a row (valid until the next call on this scan), or DORIS_NOT_FOUND at the end. */
 extern DORIS_MUST_CHECK DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err);
-extern DORIS_MUST_CHECK DorisStatus doris_scan_count(DorisScan *s, uint64_t *count,
-													 DorisError *err);
+/*
+ * Reads a scan with aggregates to its end. The groups are the scan's and stay until it is closed. TOO_BIG: there are more than
+ * DORIS_AGGREGATE_MAX_GROUPS, or too large ones: read the rows instead.
+ */
+extern DORIS_MUST_CHECK DorisStatus doris_scan_groups(DorisScan *s, const AggregateTable **out,
+													  DorisError *err);
 extern void doris_scan_close(DorisScan *s);
+
+/* Counts the rows that such a scan would give. */
+extern DORIS_MUST_CHECK DorisStatus doris_count(DorisClient *c, const DorisScanSpec *spec,
+												uint64_t *count, DorisError *err);
 
 /* Rows and bytes of a namespace, summed from the nodes' counters: an estimate, one round trip. */
 extern DORIS_MUST_CHECK DorisStatus doris_estimate(DorisClient *c, const NsDef *ns, uint64_t *rows,

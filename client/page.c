@@ -21,11 +21,10 @@ static DorisStatus page_put(DorisScan *s, Page *p, uint32_t i, bool found, Doris
 		p->skip[i] = true;
 		return DORIS_OK;
 	}
-	if (s->spec.count_only)
+	if (s->groups != NULL)
 	{
 		p->skip[i] = true;
-		s->counted++;
-		return DORIS_OK;
+		return aggregate_row(s->groups, r->key, value, err);
 	}
 	r->value = value;
 	if (s->spec.columns != NULL && value.len > 0)

@@ -49,7 +49,7 @@ static uint32_t page_rows(const DorisScan *s, const Stream *st, uint32_t n)
 {
 	uint64_t rows;
 
-	if (s->spec.count_only)
+	if (s->groups != NULL)
 		return s->spec.fetch_rows;
 	if (s->spec.limit > s->given)
 	{
@@ -83,8 +83,8 @@ void stream_ask(DorisScan *s, Stream *st)
 					   .low = s->spec.low,
 					   .high = s->spec.high,
 					   .filter = s->spec.filter,
+					   .aggregate = s->spec.aggregate,
 					   .all_columns = s->spec.columns == NULL,
-					   .count_only = s->spec.count_only,
 					   .ncolumns = s->spec.columns == NULL ? 0 : s->spec.ncolumns,
 					   .columns = (uint16_t *) (uintptr_t) s->spec.columns,
 					   .ordered = s->spec.order != DORIS_ANY_ORDER,
@@ -364,7 +364,6 @@ static DorisStatus page_accept(DorisScan *s, Stream *st, Page *p, Topology *t, D
 	DorisStatus status = DORIS_OK;
 
 	st->peer->count.rows += p->reply.nrows;
-	s->counted += p->reply.counted;
 	s->pause_ms = 5;
 	st->nbad = 0;
 	st->paged = true;
@@ -377,8 +376,11 @@ static DorisStatus page_accept(DorisScan *s, Stream *st, Page *p, Topology *t, D
 		return doris_error(err, DORIS_BAD_MESSAGE,
 						   "%s sent rows or a resume token that were not asked for",
 						   peer_name(c, st->peer));
-	if (nstaged > 0)
+	status = groups_take(s, &p->reply, err);
+	if (status == DORIS_OK && nstaged > 0)
 		status = page_settle(s, p, t, st->node, nstaged, err);
+	if (status == DORIS_OK)
+		status = groups_check(s, err);
 	if (status != DORIS_OK)
 		return status;
 	if (st->first == st->n)
@@ -387,7 +389,7 @@ static DorisStatus page_accept(DorisScan *s, Stream *st, Page *p, Topology *t, D
 	{
 		/* whoever stops within the first rows has not made the node read on */
 		p->stream = st;
-		p->ask_at = first && !s->spec.count_only ? p->reply.nrows / 2 : 0;
+		p->ask_at = first && s->groups == NULL ? p->reply.nrows / 2 : 0;
 		st->after = p;
 		if (p->ask_at == 0)
 			stream_ask(s, st);
@@ -534,12 +536,15 @@ DorisStatus doris_scan_open(DorisClient *c, const DorisScanSpec *spec, DorisScan
 	if (!arena_copy(&s->arena, spec->low, &s->spec.low) ||
 		!arena_copy(&s->arena, spec->high, &s->spec.high) ||
 		!arena_copy(&s->arena, spec->filter, &s->spec.filter) ||
+		!arena_copy(&s->arena, spec->aggregate, &s->spec.aggregate) ||
 		!arena_copy(&s->arena, columns, &columns))
 		st = client_no_memory(err);
 	if (spec->columns != NULL)
 		s->spec.columns = (const uint16_t *) (const void *) columns.data;
 	if (st == DORIS_OK)
 		st = filter_decode(s->spec.filter, s->ns, &s->filter, err);
+	if (st == DORIS_OK)
+		st = groups_open(s, err);
 	n = spec->route.len > 0 ? 1 : c->topo->vnodes;
 	if (st == DORIS_OK)
 	{
@@ -599,22 +604,6 @@ DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err)
 	return s->spec.order == DORIS_ANY_ORDER ? any_next(s, row, err) : order_next(s, row, err);
 }
 
-DorisStatus doris_scan_count(DorisScan *s, uint64_t *count, DorisError *err)
-{
-	DorisStatus st;
-	DorisRow row;
-
-	*count = 0;
-	if (s->failed)
-		return doris_error(err, DORIS_INTERNAL, "the scan has failed before");
-	/* count_only: no row comes out */
-	while ((st = doris_scan_next(s, &row, err)) == DORIS_OK)
-		(*count)++;
-	if (s->spec.count_only)
-		*count = s->counted;
-	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
-}
-
 void doris_scan_close(DorisScan *s)
 {
 	if (s == NULL)
@@ -624,6 +613,7 @@ void doris_scan_close(DorisScan *s)
 	while (s->streams != NULL)
 		stream_remove(s, s->streams);
 	filter_free(s->filter);
+	groups_close(s);
 	arena_free(&s->arena);
 	free(s);
 }

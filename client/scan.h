@@ -1,10 +1,11 @@
 /*
  * scan.h: what the files of a scan share: scan.c (streams and failover), page.c (what a reply holds), order.c (streams
- * merged in key order).
+ * merged in key order), groups.c (aggregates).
  */
 #ifndef DORIS_SCAN_H
 #define DORIS_SCAN_H
 
+#include "aggregate.h"
 #include "client.h"
 #include "filter.h"
 
@@ -55,9 +56,10 @@ struct DorisScan
 	Filter *filter;
 	Stream *streams;
 	Page *pages; /* in no order: one at most */
-	uint64_t counted;
-	uint64_t given; /* rows handed out */
-	bool failed;	/* an error was returned: only closing is left */
+	AggregateProgram *aggregate;
+	AggregateTable *groups; /* of all pages taken; NULL: rows are handed out */
+	uint64_t given;			/* rows handed out */
+	bool failed;			/* an error was returned: only closing is left */
 	int pause_ms;
 	/* order.c */
 	Page *current; /* its rows come next, as long as they are */
@@ -85,6 +87,14 @@ extern const RowState *page_peek(Page *p);
 /* Hands it out. */
 extern void page_give(DorisScan *s, Page *p, DorisRow *row);
 extern void page_remove(DorisScan *s, Page *p);
+
+/* ---- groups.c: nothing to do for a scan without aggregates ---- */
+extern DORIS_MUST_CHECK DorisStatus groups_open(DorisScan *s, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus groups_take(DorisScan *s, const ScanReply *reply,
+												DorisError *err);
+/* TOO_BIG: there are too many. */
+extern DORIS_MUST_CHECK DorisStatus groups_check(const DorisScan *s, DorisError *err);
+extern void groups_close(DorisScan *s);
 
 /* ---- order.c ---- */
 /* memcmp order in the scan's direction */

@@ -227,45 +227,47 @@ int verb_del(Ctl *ctl)
 	return change_rows(ctl, true);
 }
 
-int verb_scan(Ctl *ctl)
+static DorisStatus count_rows(Ctl *ctl, const DorisScanSpec *spec, DorisError *err)
 {
-	DorisScanSpec spec = {.count_only = ctl->count,
-						  .limit = ctl->limit > 0 ? (uint64_t) ctl->limit : 0};
+	uint64_t count;
+	DorisStatus st = doris_count(ctl->client, spec, &count, err);
+
+	if (st == DORIS_OK)
+		printf("%llu\n", (unsigned long long) count);
+	return st;
+}
+
+static DorisStatus show_rows(Ctl *ctl, const DorisScanSpec *spec, DorisError *err)
+{
 	DorisScan *scan;
 	DorisRow row;
+	DorisStatus st = doris_scan_open(ctl->client, spec, &scan, err);
+
+	if (st != DORIS_OK)
+		return st;
+	for (long i = 0; st == DORIS_OK && i != ctl->limit; i++)
+	{
+		st = doris_scan_next(scan, &row, err);
+		if (st == DORIS_OK)
+			text_show_row(ctl, spec->ns, &row);
+	}
+	doris_scan_close(scan);
+	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
+int verb_scan(Ctl *ctl)
+{
+	DorisScanSpec spec = {.limit = ctl->limit > 0 ? (uint64_t) ctl->limit : 0};
 	NsDef ns;
 	DorisError err;
 	DorisStatus st;
-	int code = CTL_OK;
 
 	if (doris_namespace(ctl->client, ctl->args[0], &ns, &err) != DORIS_OK)
 		return ctl_fail(&err);
 	spec.ns = &ns;
-	st = doris_scan_open(ctl->client, &spec, &scan, &err);
-	if (st != DORIS_OK)
-		code = ctl_fail(&err);
-	else
-	{
-		if (ctl->count)
-		{
-			uint64_t count;
-
-			st = doris_scan_count(scan, &count, &err);
-			if (st == DORIS_OK)
-				printf("%llu\n", (unsigned long long) count);
-		}
-		for (long i = 0; !ctl->count && st == DORIS_OK && i != ctl->limit; i++)
-		{
-			st = doris_scan_next(scan, &row, &err);
-			if (st == DORIS_OK)
-				text_show_row(ctl, &ns, &row);
-		}
-		if (st != DORIS_OK && st != DORIS_NOT_FOUND)
-			code = ctl_fail(&err);
-		doris_scan_close(scan);
-	}
+	st = ctl->count ? count_rows(ctl, &spec, &err) : show_rows(ctl, &spec, &err);
 	nsdef_free(&ns);
-	return code;
+	return st == DORIS_OK ? CTL_OK : ctl_fail(&err);
 }
 
 int verb_create(Ctl *ctl)

@@ -4,11 +4,15 @@
  * Vnode after vnode, or in the order of the keys over all of them (ordered.c). Nothing is kept between pages. A page ends at its limits of rows and bytes, or after MAX_MS of
  * looking, so that a filter that nothing passes cannot hold the worker (I6). Only complete copies serve (I2). The
  * caller holds the epoch lock for reading (I3).
+ *
+ * Rows that are to be aggregated are added to the page's own groups, which go out with its token: whoever takes both or
+ * neither has every row once. A page also ends when its groups are many.
  */
 #include "node.h"
 
 #include <string.h>
 
+#include "aggregate.h"
 #include "filter.h"
 #include "ordered.h"
 #include "row.h"
@@ -25,13 +29,14 @@ typedef struct ScanPage
 	const ScanRequest *m;
 	const NsDef *def;
 	Filter *filter;
+	AggregateProgram *aggregate;
+	AggregateTable *groups; /* NULL: rows are sent */
 	DorisBuf *reply;
 	size_t start;
 	uint32_t max_rows;
 	size_t max_bytes;
 	uint64_t now_ms;
 	uint64_t until_ms; /* monotonic */
-	uint64_t counted;
 	uint32_t nrows;
 	uint64_t looked;
 	uint32_t last_vnode; /* the token */
@@ -55,11 +60,8 @@ static DorisStatus scan_row(ScanPage *p, uint32_t vnode, DorisBytes key, DorisEr
 	{
 		if (!record_is_live(r) || !filter_pass(p->filter, p->def, key, r->value))
 			return DORIS_OK;
-		if (p->m->count_only)
-		{
-			p->counted++;
-			return DORIS_OK;
-		}
+		if (p->groups != NULL)
+			return aggregate_row(p->groups, key, r->value, err);
 	}
 	memset(&row, 0, sizeof(row));
 	row.key = key;
@@ -91,6 +93,8 @@ static DorisStatus scan_row(ScanPage *p, uint32_t vnode, DorisBytes key, DorisEr
 static bool page_is_full(const ScanPage *p)
 {
 	return p->nrows >= p->max_rows || p->reply->len - p->start >= p->max_bytes ||
+		   (p->groups != NULL && aggregate_exceeds(p->groups, DORIS_AGGREGATE_PAGE_GROUPS,
+												   DORIS_AGGREGATE_PAGE_BYTES)) ||
 		   (p->looked % LOOK_AT_CLOCK == 0 && clock_mono_ms() > p->until_ms);
 }
 
@@ -241,18 +245,51 @@ static DorisStatus check_request(Worker *w, uint64_t epoch, const ScanRequest *m
 	return st;
 }
 
+/* The filter and the aggregates of the request. */
+static DorisStatus take_programs(ScanPage *p, DorisError *err)
+{
+	const ScanRequest *m = p->m;
+	DorisStatus st = filter_decode(m->filter, p->def, &p->filter, err);
+
+	if (st != DORIS_OK || m->aggregate.len == 0)
+		return st;
+	st = aggregate_decode(m->aggregate, p->def, &p->aggregate, err);
+	if (st != DORIS_OK)
+		return st;
+	p->groups = aggregate_table_create(p->aggregate);
+	if (p->groups == NULL)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning",
+						   node_name(p->w->node));
+	return DORIS_OK;
+}
+
+static DorisStatus end_page(ScanPage *p, bool full, DorisError *err)
+{
+	DorisBytes last_key = {p->last_key.data, p->last_key.len};
+	DorisStatus st = DORIS_OK;
+	DorisBuf groups;
+
+	buf_init(&groups);
+	if (p->groups != NULL)
+		aggregate_encode(p->groups, &groups);
+	buf_set_u32(p->reply, p->start, p->nrows);
+	scan_reply_encode_end(p->reply, (DorisBytes){groups.data, groups.len}, !full, p->last_vnode,
+						  last_key);
+	if (p->reply->failed || groups.failed || p->last_key.failed)
+		st = doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning", node_name(p->w->node));
+	buf_free(&groups);
+	return st;
+}
+
 DorisStatus scan_execute(Worker *w, uint64_t epoch, const ScanRequest *m, DorisBuf *reply,
 						 DorisError *err)
 {
-	Node *n = w->node;
 	ScanPage p = {.w = w, .m = m, .reply = reply, .start = reply->len};
 	bool full = false;
 	DorisStatus st = check_request(w, epoch, m, &p.def, err);
 
 	if (st == DORIS_OK)
-		st = filter_decode(m->filter, p.def, &p.filter, err);
-	if (st != DORIS_OK)
-		return st;
+		st = take_programs(&p, err);
 	p.max_rows = m->max_rows == 0 ? DEFAULT_ROWS : m->max_rows;
 	if (p.max_rows > MAX_ROWS)
 		p.max_rows = MAX_ROWS;
@@ -262,30 +299,28 @@ DorisStatus scan_execute(Worker *w, uint64_t epoch, const ScanRequest *m, DorisB
 	p.now_ms = clock_wall_ms();
 	p.until_ms = clock_mono_ms() + MAX_MS;
 	buf_init(&p.last_key);
-	buf_put_u32(reply, 0);
-	locks_clear(w);
-	st = commit_begin(w, err); /* one snapshot for the page */
-	if (st == DORIS_OK && m->ordered)
-		st = scan_ordered(&p, &full, err);
-	for (uint32_t i = 0; st == DORIS_OK && !m->ordered && !full && i < m->nvnodes; i++)
-	{
-		if (m->resume && m->vnodes[i] < m->resume_vnode)
-			continue;
-		st = scan_vnode(&p, m->vnodes[i], &full, err);
-	}
-	commit_abandon(w);
-	filter_free(p.filter);
 	if (st == DORIS_OK)
 	{
-		buf_set_u32(reply, p.start, p.nrows);
-		buf_put_u64(reply, p.counted);
-		buf_put_u8(reply, full ? 0 : 1);
-		buf_put_varint(reply, p.last_vnode);
-		buf_put_bytes(reply, p.last_key.data, p.last_key.len);
-		if (reply->failed || p.last_key.failed)
-			st = doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning", node_name(n));
-		node_count(n, COUNT_ROWS_SCANNED, p.looked);
+		buf_put_u32(reply, 0);
+		locks_clear(w);
+		st = commit_begin(w, err); /* one snapshot for the page */
+		if (st == DORIS_OK && m->ordered)
+			st = scan_ordered(&p, &full, err);
+		for (uint32_t i = 0; st == DORIS_OK && !m->ordered && !full && i < m->nvnodes; i++)
+		{
+			if (m->resume && m->vnodes[i] < m->resume_vnode)
+				continue;
+			st = scan_vnode(&p, m->vnodes[i], &full, err);
+		}
+		commit_abandon(w);
 	}
+	if (st == DORIS_OK)
+		st = end_page(&p, full, err);
+	if (st == DORIS_OK)
+		node_count(w->node, COUNT_ROWS_SCANNED, p.looked);
+	filter_free(p.filter);
+	aggregate_table_free(p.groups);
+	aggregate_free(p.aggregate);
 	buf_free(&p.last_key);
 	return st;
 }

@@ -169,13 +169,10 @@ bool rig_copies_equal(DorisClient *c, bool nothing_staged)
 
 uint64_t rig_count(DorisClient *c)
 {
-	DorisScanSpec spec = {.ns = rig_ns(c), .count_only = true};
-	DorisScan *s;
+	DorisScanSpec spec = {.ns = rig_ns(c)};
 	uint64_t n;
 	DorisError err;
 
-	RIG_CHECK(doris_scan_open(c, &spec, &s, &err) == DORIS_OK, "%s", err.message);
-	RIG_CHECK(doris_scan_count(s, &n, &err) == DORIS_OK, "%s", err.message);
-	doris_scan_close(s);
+	RIG_CHECK(doris_count(c, &spec, &n, &err) == DORIS_OK, "%s", err.message);
 	return n;
 }

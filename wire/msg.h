@@ -373,8 +373,12 @@ typedef struct ScanRequest
 	DorisBytes low;	   /* row keys: low inclusive, empty: from the start */
 	DorisBytes high;   /* exclusive, empty: to the end */
 	DorisBytes filter; /* filter.h program, empty: all */
+	/*
+	 * aggregate.h program; empty: rows are sent. Rows that pass and have no staged write are only aggregated; those
+	 * with one are sent, for the asker to settle and to add.
+	 */
+	DorisBytes aggregate;
 	bool all_columns;
-	bool count_only; /* rows without a staged write are only counted; those with one are sent */
 	uint32_t ncolumns;
 	uint16_t *columns;
 	uint32_t max_rows; /* limits of one reply; 0: the node's own */
@@ -387,7 +391,8 @@ typedef struct ScanRequest
 
 typedef struct ScanReply
 {
-	uint64_t counted; /* count_only: rows that passed */
+	DorisBytes
+		groups; /* aggregates of the rows up to the token, as aggregate.h encodes them; empty: none were asked for */
 	uint32_t nrows;
 	RowState *
 		rows; /* staged ones unfiltered and with all columns: the asker settles them, then filters */
@@ -401,11 +406,11 @@ extern DORIS_MUST_CHECK DorisStatus scan_request_decode(DorisBytes body, ScanReq
 														DorisError *err);
 extern void scan_request_free(ScanRequest *m);
 /*
- * Layout: u32 nrows (buf_set_u32 later) and each row: varint vnode, row_state; then, as they are known last, u64
- * counted, u8 done, varint next_vnode, bytes next_key.
+ * Layout: u32 nrows (buf_set_u32 later) and each row: varint vnode, row_state; then, as they are known last,
+ * bytes groups, u8 done, varint next_vnode, bytes next_key.
  */
 /* What stands behind the rows of a SCAN's reply. */
-extern void scan_reply_encode_end(DorisBuf *b, uint64_t counted, bool done, uint32_t next_vnode,
+extern void scan_reply_encode_end(DorisBuf *b, DorisBytes groups, bool done, uint32_t next_vnode,
 								  DorisBytes next_key);
 extern DORIS_MUST_CHECK DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out,
 													  DorisError *err);

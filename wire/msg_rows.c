@@ -17,10 +17,9 @@
 
 #define FLAG_ALL_COLUMNS 1
 #define FLAG_NO_VALUES 2
-#define FLAG_COUNT_ONLY 4
-#define FLAG_RESUME 8
-#define FLAG_ORDERED 16
-#define FLAG_REVERSE 32
+#define FLAG_RESUME 4
+#define FLAG_ORDERED 8
+#define FLAG_REVERSE 16
 
 static uint8_t read_flags(DorisCursor *c, uint8_t possible)
 {
@@ -112,15 +111,16 @@ void get_reply_free(GetReply *m)
 
 void scan_request_encode(DorisBuf *b, const ScanRequest *m)
 {
-	buf_put_u8(b, (uint8_t) ((m->all_columns ? FLAG_ALL_COLUMNS : 0) |
-							 (m->count_only ? FLAG_COUNT_ONLY : 0) | (m->resume ? FLAG_RESUME : 0) |
-							 (m->ordered ? FLAG_ORDERED : 0) | (m->reverse ? FLAG_REVERSE : 0)));
+	buf_put_u8(b,
+			   (uint8_t) ((m->all_columns ? FLAG_ALL_COLUMNS : 0) | (m->resume ? FLAG_RESUME : 0) |
+						  (m->ordered ? FLAG_ORDERED : 0) | (m->reverse ? FLAG_REVERSE : 0)));
 	buf_put_varint(b, m->ns);
 	buf_put_varint(b, m->def_version);
 	msg_put_vnodes(b, m->vnodes, m->nvnodes);
 	buf_put_view(b, m->low);
 	buf_put_view(b, m->high);
 	buf_put_view(b, m->filter);
+	buf_put_view(b, m->aggregate);
 	msg_put_columns(b, m->columns, m->ncolumns);
 	buf_put_varint(b, m->max_rows);
 	buf_put_varint(b, m->max_bytes);
@@ -135,10 +135,8 @@ DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *e
 	uint8_t flags;
 
 	memset(out, 0, sizeof(*out));
-	flags = read_flags(&c, FLAG_ALL_COLUMNS | FLAG_COUNT_ONLY | FLAG_RESUME | FLAG_ORDERED |
-							   FLAG_REVERSE);
+	flags = read_flags(&c, FLAG_ALL_COLUMNS | FLAG_RESUME | FLAG_ORDERED | FLAG_REVERSE);
 	out->all_columns = (flags & FLAG_ALL_COLUMNS) != 0;
-	out->count_only = (flags & FLAG_COUNT_ONLY) != 0;
 	out->resume = (flags & FLAG_RESUME) != 0;
 	out->ordered = (flags & FLAG_ORDERED) != 0;
 	out->reverse = (flags & FLAG_REVERSE) != 0;
@@ -148,6 +146,7 @@ DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *e
 	out->low = msg_read_key(&c);
 	out->high = msg_read_key(&c);
 	out->filter = cursor_bytes(&c);
+	out->aggregate = cursor_bytes(&c);
 	out->columns = msg_read_columns(&c, &out->ncolumns, &no_memory);
 	out->max_rows = msg_read_u32(&c);
 	out->max_bytes = msg_read_u32(&c);
@@ -171,10 +170,10 @@ void scan_request_free(ScanRequest *m)
 	memset(m, 0, sizeof(*m));
 }
 
-void scan_reply_encode_end(DorisBuf *b, uint64_t counted, bool done, uint32_t next_vnode,
+void scan_reply_encode_end(DorisBuf *b, DorisBytes groups, bool done, uint32_t next_vnode,
 						   DorisBytes next_key)
 {
-	buf_put_u64(b, counted);
+	buf_put_view(b, groups);
 	buf_put_u8(b, done ? 1 : 0);
 	buf_put_varint(b, next_vnode);
 	buf_put_view(b, next_key);
@@ -208,7 +207,7 @@ DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out, DorisError *err)
 		c->bad = true;
 	if (!c->bad && n > 0)
 		read_scan_rows(c, out, n, &no_memory);
-	out->counted = cursor_u64(c);
+	out->groups = cursor_bytes(c);
 	out->done = msg_read_bool(c);
 	out->next_vnode = msg_read_vnode(c);
 	out->next_key = msg_read_key(c);
