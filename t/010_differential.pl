@@ -3,8 +3,9 @@
 use strict;
 use warnings;
 use FindBin;
-use lib $FindBin::Bin;
+use lib $FindBin::Bin, "$FindBin::Bin/differential";
 use DorisCluster;
+use TablePair;
 use Test::More;
 
 my $seed = $ENV{DORIS_SEED} // int(rand(1 << 31));
@@ -14,24 +15,16 @@ diag("DORIS_SEED=$seed DORIS_STATEMENTS=$statements");
 my $cluster = DorisCluster->new;
 srand($seed);    # after the cluster, which draws ports
 
-# T stands for the schema of the table under test. One column key and one of two columns.
+# A key of one column and one of two
 my $columns = 'a int2, n int8, q numeric(9,3), f float8, s text, w varchar(12), d date, z timestamptz, b bool, arr int[], j jsonb, u uuid';
-my ($local, $foreign) = map { $cluster->session } 1 .. 2;
-for ([ $local, 'l' ], [ $foreign, 'f' ])
-{
-	my ($session, $schema) = @$_;
-	my ($make, $key1, $key2, $end1, $end2) =
-		$schema eq 'l'
-	  ? ('CREATE TABLE', ', PRIMARY KEY (id)', ', PRIMARY KEY (t, id)', '', '')
-	  : ('CREATE FOREIGN TABLE', '', '', map { "SERVER doris OPTIONS (namespace 'diff_$_', key '" } qw(one two));
-	$_ .= ($_ =~ /diff_one/ ? "id')" : "t,id')") for grep { $_ ne '' } $end1, $end2;
-	my $out = $session->query("\\set VERBOSITY verbose\nSET client_min_messages = warning; SET timezone = 'UTC'; CREATE SCHEMA $schema;
-		$make $schema.one (id int NOT NULL, $columns $key1) $end1; $make $schema.two (t text NOT NULL, id int NOT NULL, $columns $key2) $end2;
-		SET search_path = $schema, public;\n\\set VERBOSITY sqlstate");
-	die "cannot set up $schema: $out" if $out =~ /ERROR/;
-}
 $cluster->sql("CREATE TABLE public.ref (id int PRIMARY KEY, label text, k text);
 	INSERT INTO public.ref SELECT g, 'label ' || g, chr(97 + g % 5) FROM generate_series(1, 60) g; ANALYZE public.ref");
+my $pair = TablePair->new(
+	$cluster,
+	l => "CREATE TABLE one (id int NOT NULL, $columns, PRIMARY KEY (id)); CREATE TABLE two (t text NOT NULL, id int NOT NULL, $columns, PRIMARY KEY (t, id))",
+	f => "CREATE FOREIGN TABLE one (id int NOT NULL, $columns) SERVER doris OPTIONS (namespace 'diff_one', key 'id');
+		CREATE FOREIGN TABLE two (t text NOT NULL, id int NOT NULL, $columns) SERVER doris OPTIONS (namespace 'diff_two', key 't,id')"
+);
 
 # ---- random parts of statements ----
 sub pick { return $_[ rand @_ ] }
@@ -167,36 +160,18 @@ sub prepared
 }
 
 # ---- running and comparing ----
-my ($done, $with_rows, $aborted, %kinds, %errors) = (0, 0, 0);
+my ($done, %kinds) = (0);
 my @history;
-
-# Order does not count, unless the statement asks for it.
-sub normal
-{
-	my ($sql, $out) = @_;
-	return $sql =~ /ORDER BY/ && $sql !~ /OVER/ ? $out : join "\n", sort split /\n/, $out, -1;
-}
 
 sub both
 {
 	my $sql = shift;
 	push @history, $sql;
-	$local->send($sql);
-	$foreign->send($sql);
-	my $l = normal($sql, $local->finish(60));
-	my $f = normal($sql, $foreign->finish(60));
-	$l =~ /ERROR:\s+(\w+)/ ? $errors{$1}++ : $l =~ /^(?![A-Z ]+[\d ]*$)./m && $with_rows++;
-	$aborted = $l =~ /ERROR/;
-	my $lost = $local->{lost} || $foreign->{lost};
-	if ($l ne $f || $lost)
-	{
-		splice @history, 0, @history - 25 if @history > 25;
-		diag("DORIS_SEED=$seed: statement $done differs; the last ones:\n  " . join("\n  ", @history));
-		diag("local table:\n" . substr($l, 0, 3000) . "\nforeign table:\n" . substr($f, 0, 3000));
-		diag('a connection was lost: ' . ($cluster->slurp_log('pg') =~ /^(.*was terminated by.*(?:\n.*DETAIL.*)?)/m ? $1 : '')) if $lost;
-		return 0;
-	}
-	return 1;
+	# order does not count, unless the statement asks for it
+	return 1 if $pair->same($sql, $sql =~ /ORDER BY/ && $sql !~ /OVER/);
+	splice @history, 0, @history - 25 if @history > 25;
+	$pair->report("DORIS_SEED=$seed: statement $done differs; the last ones:\n  " . join("\n  ", @history));
+	return 0;
 }
 
 both("PREPARE $_->[0] AS " . $_->[1]) or BAIL_OUT('prepare') for @prepared;
@@ -207,7 +182,7 @@ while ($same && $done < $statements)
 {
 	my $r = rand();
 	my $sql;
-	if ($in_transaction && ($r < 0.20 || $aborted && $r < 0.80))
+	if ($in_transaction && ($r < 0.20 || $pair->{failed} && $r < 0.80))
 	{
 		my $s = @savepoints ? pick(@savepoints) : undef;
 		my $what = rand();
@@ -232,15 +207,15 @@ while ($same && $done < $statements)
 	$same = both('SELECT * FROM one ORDER BY id') && both('SELECT * FROM two ORDER BY t COLLATE "C", id') if $same && $done % 100 == 0;
 }
 ok($same, "$done random statements gave the same results");
-diag("with rows $with_rows; " . join(', ', map { "$_ $kinds{$_}" } sort keys %kinds));
-diag('errors: ' . join(', ', map { "$_ $errors{$_}" } sort keys %errors));
-cmp_ok($with_rows, '>', $statements / 5, 'a good part of them found rows');
+diag("with rows $pair->{with_rows}; " . join(', ', map { "$_ $kinds{$_}" } sort keys %kinds));
+diag('errors: ' . join(', ', map { "$_ $pair->{errors}{$_}" } sort keys %{ $pair->{errors} }));
+cmp_ok($pair->{with_rows}, '>', $statements / 5, 'a good part of them found rows');
 
-done_testing(), exit 1 if $local->{lost} || $foreign->{lost};
+done_testing(), exit 1 if $pair->lost;
 both('ROLLBACK');
 ok(both('SELECT * FROM one ORDER BY id'), 'the same contents at the end: one');
 ok(both('SELECT * FROM two ORDER BY t COLLATE "C", id'), 'the same contents at the end: two');
-cmp_ok($foreign->query('SELECT count(*) FROM one'), '>', 0, 'not empty');
-$foreign->close;
+cmp_ok($pair->foreign->query('SELECT count(*) FROM one'), '>', 0, 'not empty');
+$pair->foreign->close;
 ok($cluster->digests_equal, 'both groups hold the same');
 done_testing();
