@@ -15,6 +15,12 @@
 #include "utils/wait_event.h"
 
 #define CHUNK_SIZE (128 * 1024)
+/*
+ * The first chunk's, each further one is twice the size of the last: a transaction of one row that takes 128 kB from the C library
+ * and gives it back grows and shrinks the heap each time, and the kernel fills the pages with zeros again.
+ */
+#define CHUNK_FIRST (4 * 1024)
+#define CHUNK_DOUBLINGS 5
 
 typedef struct Chunk
 {
@@ -100,13 +106,13 @@ static void spill_write_oldest(SpillLog *log)
 static void spill_new_chunk(SpillLog *log, Size len)
 {
 	Chunk *c;
-	Size size = Max(len, CHUNK_SIZE);
+	Size size = Max(len, log->nchunks < CHUNK_DOUBLINGS ? CHUNK_FIRST << log->nchunks : CHUNK_SIZE);
 
 	while (log->first < log->nchunks && log->in_memory + size > log->limit)
 		spill_write_oldest(log);
 	if (log->nchunks == log->cap)
 	{
-		uint32 cap = log->cap ? log->cap * 2 : 64;
+		uint32 cap = log->cap ? log->cap * 2 : 8;
 
 		if (log->chunks == NULL)
 			log->chunks = MemoryContextAlloc(log->context, cap * sizeof(Chunk));
