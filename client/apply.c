@@ -129,6 +129,27 @@ static DorisStatus run_add(ApplyRun *r, uint32_t row, DorisError *err)
 	return DORIS_OK;
 }
 
+/* Without memory for it they go as they are. */
+static void target_sort(ApplyRun *r, ApplyTarget *t)
+{
+	RowPlace *places = t->n > 1 ? malloc(t->n * sizeof(*places)) : NULL;
+	uint32_t i;
+
+	if (places == NULL)
+		return;
+	for (i = 0; i < t->n; i++)
+	{
+		const DorisWrite *w = &r->writes[t->rows[i]];
+
+		places[i] = (RowPlace){
+			.vnode = route_vnode(w->route, r->topo->vnodes), .row = t->rows[i], .key = w->key};
+	}
+	places_sort(places, t->n);
+	for (i = 0; i < t->n; i++)
+		t->rows[i] = places[i].row;
+	free(places);
+}
+
 /* Fills the next message to a target. */
 static DorisStatus target_fill(ApplyRun *r, ApplyTarget *t, DorisError *err)
 {
@@ -272,6 +293,7 @@ static DorisStatus run_round(ApplyRun *r, const bool *wanted, uint32_t n, DorisE
 
 		call_init(&t->call);
 		t->started = true;
+		target_sort(r, t);
 		t->peer = peer_of_node(r->c, t->node);
 		if (t->peer == NULL)
 			st = client_no_memory(err);

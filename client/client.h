@@ -2,7 +2,7 @@
  * client.h: what the files of libdoris share. Not installed.
  *
  * From the outside in: client.c (connect, topology, entry of every public call), peer.c (channels and calls to one
- * process each), wait.c, raw.c (rows as one given copy has them), meet.c (outcomes of staged writes), read.c, scan.c, page.c and
+ * process each), wait.c, raw.c (rows as one given copy has them), places.c, meet.c (outcomes of staged writes), read.c, scan.c, page.c and
  * order.c (reading), hint.c (for copies that are down), stage.c (rows on their way to their targets), commit.c (transactions), close.c (how one ends when it
  * cannot go straight on), finish.c (FINISH in the background), apply.c, repair.c (plain writes), verify.c and compare.c
  * (comparing copies), purge.c, admin.c and stats.c (the rest).
@@ -218,6 +218,16 @@ static inline DorisStatus client_no_memory(DorisError *err)
 /* "key \x0102ff of namespace orders": for messages. Static buffers, four in turn. */
 extern const char *key_text(DorisBytes key);
 extern const char *txn_text(DorisTxnId id);
+
+/* ---- places.c ---- */
+typedef struct RowPlace
+{
+	uint32_t vnode;
+	uint32_t row; /* whatever the caller calls it */
+	DorisBytes key;
+} RowPlace;
+/* By vnode, then by key: the order in which a node's store has them. */
+extern void places_sort(RowPlace *places, uint32_t n);
 
 /* ---- raw.c: rows as given copies have them ---- */
 typedef struct Projection

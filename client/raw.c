@@ -54,6 +54,26 @@ static void ask_fail(RawRun *r, Ask *a, DorisStatus st)
 	}
 }
 
+/* Without memory for it they go as they are. */
+static void ask_sort(RawRun *r, Ask *a)
+{
+	RowPlace *places = a->n > 1 ? malloc(a->n * sizeof(*places)) : NULL;
+	uint32_t i;
+
+	if (places == NULL)
+		return;
+	for (i = 0; i < a->n; i++)
+	{
+		const KeyRef *at = &r->gets[a->which[i]].at;
+
+		places[i] = (RowPlace){.vnode = at->vnode, .row = a->which[i], .key = at->key};
+	}
+	places_sort(places, a->n);
+	for (i = 0; i < a->n; i++)
+		a->which[i] = places[i].row;
+	free(places);
+}
+
 static DorisStatus run_plan(RawRun *r, uint32_t n, DorisError *err)
 {
 	uint32_t i;
@@ -105,6 +125,7 @@ static DorisStatus run_plan(RawRun *r, uint32_t n, DorisError *err)
 		r->asks[i].peer = peer_of_node(r->c, r->asks[i].node);
 		if (r->asks[i].peer == NULL)
 			return client_no_memory(err);
+		ask_sort(r, &r->asks[i]);
 	}
 	r->waiting = calloc(r->nasks + 1, sizeof(*r->waiting));
 	if (r->waiting == NULL)

@@ -318,6 +318,46 @@ static StageVerdict connect_first(Txn *x, DorisError *err)
 	return v;
 }
 
+/* The rows of the next message, in the order of the node's files. False: no memory. */
+static bool target_rows(StageTarget *t, StageRow **out)
+{
+	RowPlace *places = malloc(t->nitems * sizeof(*places));
+	StageRow *rows = malloc(t->nitems * sizeof(*rows));
+	uint32_t i;
+
+	if (places == NULL || rows == NULL)
+	{
+		free(places);
+		free(rows);
+		return false;
+	}
+	for (i = 0; i < t->nitems; i++)
+		places[i] = (RowPlace){.vnode = t->items[i].vnode,
+							   .row = i,
+							   .key = {t->bytes.data + t->items[i].key, t->items[i].key_len}};
+	places_sort(places, t->nitems);
+	for (i = 0; i < t->nitems; i++)
+	{
+		const StageItem *it = &t->items[places[i].row];
+
+		rows[i] = (StageRow){.at = {.space = DORIS_SPACE_ROWS,
+									.ns = it->ns,
+									.vnode = it->vnode,
+									.key = places[i].key},
+							 .kind = it->kind,
+							 .base = it->base,
+							 .value = {t->bytes.data + it->value, it->value_len}};
+		if ((t->touched[it->vnode / 64] >> (it->vnode % 64) & 1) == 0)
+		{
+			t->touched[it->vnode / 64] |= UINT64_C(1) << (it->vnode % 64);
+			t->ntouched++;
+		}
+	}
+	free(places);
+	*out = rows;
+	return true;
+}
+
 static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 {
 	StageRequest req = {.txn = x->id,
@@ -327,7 +367,6 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 						.expires_ms = x->expires_ms,
 						.nrows = t->nitems};
 	DorisTxnId finished[STAGE_RIDERS];
-	uint32_t i;
 
 	if (!x->flushed)
 	{
@@ -339,28 +378,10 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 		if (x->changed == 0)
 			x->changed = topology_changed(x->topo, x->vnode);
 	}
-	req.rows = malloc(t->nitems * sizeof(StageRow));
-	if (req.rows == NULL)
+	if (!target_rows(t, &req.rows))
 	{
 		client_no_memory(err);
 		return STAGE_FAIL;
-	}
-	for (i = 0; i < t->nitems; i++)
-	{
-		const StageItem *it = &t->items[i];
-
-		req.rows[i] = (StageRow){.at = {.space = DORIS_SPACE_ROWS,
-										.ns = it->ns,
-										.vnode = it->vnode,
-										.key = {t->bytes.data + it->key, it->key_len}},
-								 .kind = it->kind,
-								 .base = it->base,
-								 .value = {t->bytes.data + it->value, it->value_len}};
-		if ((t->touched[it->vnode / 64] >> (it->vnode % 64) & 1) == 0)
-		{
-			t->touched[it->vnode / 64] |= UINT64_C(1) << (it->vnode % 64);
-			t->ntouched++;
-		}
 	}
 	req.finished = finished;
 	if (!t->failed)
