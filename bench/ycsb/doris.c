@@ -10,6 +10,7 @@
 #include "ycsb.h"
 
 #define CLIENT_DEADLINE_MS 20000
+#define PUT_TRIES 20
 
 typedef struct Doris
 {
@@ -158,6 +159,7 @@ static YcsbResult doris_put(YcsbTarget *t, uint64_t first, uint32_t n)
 	DorisWrite *writes = calloc(n, sizeof(*writes));
 	size_t *at = calloc(2 * (size_t) n + 1, sizeof(*at));
 	YcsbResult result = YCSB_OK;
+	DorisStatus st;
 	DorisError err;
 
 	buf_reset(&d->buf);
@@ -187,8 +189,16 @@ static YcsbResult doris_put(YcsbTarget *t, uint64_t first, uint32_t n)
 			result = YCSB_FAILED;
 		}
 	}
-	if (result == YCSB_OK && doris_apply(d->client, writes, n, &err) != DORIS_OK)
-		result = failed(t, &err);
+	for (int tries = 1; result == YCSB_OK; tries++)
+	{
+		st = doris_apply(d->client, writes, n, &err);
+		if (st == DORIS_OK)
+			break;
+		/* rule plain: others wrote the same rows again and again meanwhile. A put may be repeated */
+		if (st != DORIS_UNKNOWN || tries == PUT_TRIES)
+			result = failed(t, &err);
+		t->conflicts++;
+	}
 	free(writes);
 	free(at);
 	return result;
@@ -197,7 +207,7 @@ static YcsbResult doris_put(YcsbTarget *t, uint64_t first, uint32_t n)
 static YcsbResult doris_scan(YcsbTarget *t, uint64_t row, uint32_t n)
 {
 	Doris *d = t->own;
-	DorisScanSpec spec = {.ns = &d->ns, .fetch_rows = n};
+	DorisScanSpec spec = {.ns = &d->ns, .limit = n, .order = DORIS_KEY_ORDER};
 	DorisScan *scan;
 	DorisRow found;
 	DorisError err;

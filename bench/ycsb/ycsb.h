@@ -30,7 +30,7 @@ typedef struct YcsbTarget
 {
 	const YcsbConfig *config;
 	uint64_t seed;		/* state of its random numbers, never 0 */
-	uint64_t conflicts; /* modifications that were tried again */
+	uint64_t conflicts; /* writes that were tried again, because others wrote the row */
 	char error[512];
 	void *own; /* the driver's */
 } YcsbTarget;
