@@ -132,6 +132,22 @@ static inline void InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, priv)
 #endif
 
+/* Paths that stand for joins: from 17 on they name the conditions they uphold. */
+#if PG_VERSION_NUM >= 170000
+#define compat_set_custom_clauses(cpath, clauses) ((cpath)->custom_restrictinfo = (clauses))
+#else
+#define compat_set_custom_clauses(cpath, clauses) ((void) 0)
+#endif
+
+/* A path's private data, made for a parent table, for one of its children. */
+#if PG_VERSION_NUM >= 160000
+#define compat_for_child(root, node, child) \
+	adjust_appendrel_attrs_multilevel(root, node, child, (child)->top_parent)
+#else
+#define compat_for_child(root, node, child) \
+	adjust_appendrel_attrs_multilevel(root, node, (child)->relids, (child)->top_parent_relids)
+#endif
+
 /* The role whose rights count for a scan and for a result relation; InvalidOid: the current one. */
 #if PG_VERSION_NUM >= 160000
 #define compat_scan_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)

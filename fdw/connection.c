@@ -36,6 +36,7 @@
 
 int doris_read_group = 0;
 int doris_statement_deadline = DORIS_DEFAULT_DEADLINE_MS;
+bool doris_enable_batched_join;
 int doris_write_buffer = 64 * 1024;
 
 typedef struct Connection
@@ -67,6 +68,10 @@ void settings_init(void)
 							"Memory for a transaction's rows before they go to a temporary file.",
 							NULL, &doris_write_buffer, 64 * 1024, 64, MAX_KILOBYTES, PGC_USERSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("doris_fdw.enable_batched_join",
+							 "Lets the planner join with a foreign table by gathering keys.", NULL,
+							 &doris_enable_batched_join, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL,
+							 NULL);
 	MarkGUCPrefixReserved("doris_fdw");
 }
 

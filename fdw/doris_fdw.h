@@ -29,9 +29,10 @@
 #include "row.h"
 
 /* ---- settings (connection.c defines, _PG_init in fdw.c calls settings_init) ---- */
-extern int doris_read_group;		 /* doris_fdw.read_group */
-extern int doris_statement_deadline; /* doris_fdw.statement_deadline, ms */
-extern int doris_write_buffer;		 /* doris_fdw.write_buffer, kB */
+extern int doris_read_group;		   /* doris_fdw.read_group */
+extern int doris_statement_deadline;   /* doris_fdw.statement_deadline, ms */
+extern int doris_write_buffer;		   /* doris_fdw.write_buffer, kB */
+extern bool doris_enable_batched_join; /* doris_fdw.enable_batched_join */
 extern void settings_init(void);
 
 /* ---- error.c: a DorisError becomes an ereport ---- */

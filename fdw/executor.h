@@ -15,6 +15,7 @@
 #include "foreign/fdwapi.h"
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
+#include "nodes/extensible.h"
 #include "nodes/pathnodes.h"
 
 /* ---- shippable.c: conditions ---- */
@@ -66,7 +67,8 @@ typedef enum DorisAccess
 	ACCESS_SCAN = 1, /* every vnode */
 	ACCESS_RANGE,	 /* a prefix of the key and perhaps bounds: one vnode when the prefix routes */
 	ACCESS_POINT,	 /* one key */
-	ACCESS_MULTI	 /* keys from arrays */
+	ACCESS_MULTI,	 /* keys from arrays */
+	ACCESS_JOINED	 /* keys from the batched join above */
 } DorisAccess;
 
 /* ForeignScan.fdw_private */
@@ -82,6 +84,20 @@ enum ScanPrivate
 	SCAN_WITH_VERSION, /* Boolean: system columns (the row's version) are asked for */
 	SCAN_NAMESPACE	   /* String: for EXPLAIN */
 };
+
+/* How clauses bind the whole key of a table, each of its columns to one value. By key position - 1. */
+typedef struct KeyBinding
+{
+	int n;
+	RestrictInfo *rinfos[DORIS_MAX_KEY_COLUMNS];
+	ShipCompare by[DORIS_MAX_KEY_COLUMNS];
+} KeyBinding;
+
+/* False when the clauses do not bind all of the key; rel is one of this wrapper's. */
+extern bool plan_bind_key(PlannerInfo *root, RelOptInfo *rel, List *clauses, KeyBinding *out);
+/* The inner side of a batched join, which gives it so many keys in so many batches. Not to be used otherwise. */
+extern ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys,
+									 double batches);
 
 extern void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
@@ -148,6 +164,39 @@ extern void scan_whole_rows(ForeignScanState *node, bool decode);
 /* The row that the scan has given last, encoded; its views live until the next one, or a call on any buffer. */
 extern const DorisRow *scan_row(ForeignScanState *node);
 extern DorisWork *scan_work(ForeignScanState *node, DorisClient **client);
+/*
+ * ACCESS_JOINED. The keys, all different, and their bytes must live until the next call; they are asked for when the first row is.
+ * Then scan_choose(i) makes the scan go on with the row of the i-th key: it returns that or nothing.
+ */
+extern void scan_give_keys(ForeignScanState *node, const DorisBytes *keys, uint32 n);
+extern void scan_choose(ForeignScanState *node, uint32 i);
+/* Bytes of the values that came for the latest keys; 0: not asked yet. */
+extern uint64 scan_received(ForeignScanState *node);
+extern DorisTable *scan_table(ForeignScanState *node);
+
+/* ---- join_plan.c, join.c: batched joins ---- */
+/* CustomScan.custom_exprs */
+enum JoinExprs
+{
+	JOIN_KEYS,		/* what the key columns are bound to, in key order */
+	JOIN_KEY_QUALS, /* the clauses that say so, in the same order */
+	JOIN_QUALS		/* the other join conditions */
+};
+
+/* CustomScan.custom_private */
+enum JoinPrivate
+{
+	JOIN_TYPE,	  /* Integer: JoinType */
+	JOIN_WIDENED, /* oid list: other_type of each key column, see ShipCompare */
+	JOIN_OUTER_COLUMNS /* Integer: so many of custom_scan_tlist are the outer side's, the others the inner's */
+};
+
+#define JOIN_BATCH_FIRST 50 /* rows: small, so that a LIMIT above does not read far ahead */
+#define JOIN_BATCH_GROWTH 4
+#define JOIN_BATCH_MAX 10000
+
+extern const CustomScanMethods join_scan_methods;
+extern void join_plan_init(void); /* from _PG_init */
 
 /* ---- buffer.c: a transaction's writes, before they are staged ---- */
 /*

@@ -181,7 +181,8 @@ void explain_scan(ForeignScanState *node, ExplainState *es)
 	static const char *const names[] = {[ACCESS_SCAN] = "scan",
 										[ACCESS_RANGE] = "range",
 										[ACCESS_POINT] = "point get",
-										[ACCESS_MULTI] = "multi get"};
+										[ACCESS_MULTI] = "multi get",
+										[ACCESS_JOINED] = "multi get of the join's keys"};
 	DorisClient *client;
 	DorisWork *work;
 

@@ -15,6 +15,7 @@ void _PG_init(void)
 {
 	settings_init();
 	xact_init();
+	join_plan_init();
 }
 
 Datum doris_fdw_handler(PG_FUNCTION_ARGS)

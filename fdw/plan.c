@@ -183,6 +183,20 @@ static void match_keys(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, List *
 	}
 }
 
+bool plan_bind_key(PlannerInfo *root, RelOptInfo *rel, List *clauses, KeyBinding *out)
+{
+	RelPlan *p = rel->fdw_private;
+	KeyPlan kp;
+
+	match_keys(root, rel, p->table, clauses, &kp);
+	if (!kp.complete || kp.multi)
+		return false;
+	out->n = kp.nbound;
+	memcpy(out->rinfos, kp.rinfos, sizeof(out->rinfos));
+	memcpy(out->by, kp.bound, sizeof(out->by));
+	return true;
+}
+
 static DorisAccess access_of(const KeyPlan *kp)
 {
 	if (kp->complete)
@@ -300,6 +314,16 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 	add_path(rel,
 			 (Path *) compat_create_foreignscan_path(root, rel, rows, startup, startup + run, outer,
 													 list_make1(makeInteger((int) access))));
+}
+
+ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys, double batches)
+{
+	Cost startup = COST_ROUND_TRIP + rel->baserestrictcost.startup;
+	Cost run = (batches - 1) * COST_ROUND_TRIP +
+			   keys * (COST_KEY + cpu_tuple_cost + rel->baserestrictcost.per_tuple);
+
+	return compat_create_foreignscan_path(root, rel, clamp_row_est(keys), startup, startup + run,
+										  NULL, list_make1(makeInteger((int) ACCESS_JOINED)));
 }
 
 typedef struct MemberArg
@@ -459,7 +483,7 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	int nkey_quals;
 	ListCell *lc;
 
-	if (access != ACCESS_SCAN)
+	if (access != ACCESS_SCAN && access != ACCESS_JOINED)
 	{
 		match_keys(root, rel, p->table, clauses, &kp);
 		if (access_of(&kp) != access)

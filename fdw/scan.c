@@ -72,6 +72,12 @@ typedef struct DorisScanState
 	DorisLookup lookup;
 	uint32 at; /* of the lookup's keys, the next one */
 
+	/* ACCESS_JOINED: keys given, not in context */
+	const DorisBytes *given;
+	uint32 ngiven;
+	bool asked;	 /* for the given keys */
+	bool chosen; /* the row at `at` is to be returned next */
+
 	/* scans: first the cluster's rows, then the buffer's */
 	DorisScanSpec spec;
 	bool cluster_done;
@@ -450,7 +456,8 @@ static void start(ForeignScanState *node)
 	old = MemoryContextSwitchTo(s->context);
 	s->started = true;
 	s->done = s->recheck_all = s->cluster_done = false;
-	s->at = 0;
+	s->at = s->ngiven = 0;
+	s->asked = s->chosen = false;
 	s->buffer_pos = 0;
 	memset(&s->spec, 0, sizeof(s->spec));
 	s->buffer = buffer_find(s->table);
@@ -468,6 +475,8 @@ static void start(ForeignScanState *node)
 		case ACCESS_POINT:
 		case ACCESS_MULTI:
 			s->more_keys = start_keys(s);
+			break;
+		case ACCESS_JOINED:
 			break;
 		case ACCESS_RANGE:
 			if (!start_range(s))
@@ -554,6 +563,65 @@ static TupleTableSlot *iterate_lookup(ForeignScanState *node)
 	}
 }
 
+/* ---- keys from the join above ---- */
+
+void scan_give_keys(ForeignScanState *node, const DorisBytes *keys, uint32 n)
+{
+	DorisScanState *s = node->fdw_state;
+
+	Assert(s->access == ACCESS_JOINED);
+	/* a changed parameter would otherwise have the scan start anew, and without keys, when it is asked for a row */
+	if (node->ss.ps.chgParam != NULL)
+		ExecReScan(&node->ss.ps);
+	if (!s->started)
+		start(node);
+	s->given = keys;
+	s->ngiven = n;
+	s->asked = s->chosen = false;
+}
+
+void scan_choose(ForeignScanState *node, uint32 i)
+{
+	DorisScanState *s = node->fdw_state;
+
+	Assert(i < s->ngiven);
+	s->at = i;
+	s->chosen = true;
+}
+
+uint64 scan_received(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+
+	return s->asked ? s->lookup.bytes : 0;
+}
+
+DorisTable *scan_table(ForeignScanState *node)
+{
+	return ((DorisScanState *) node->fdw_state)->table;
+}
+
+static TupleTableSlot *iterate_joined(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+	LookupRow row;
+
+	if (!s->chosen)
+		return NULL;
+	s->chosen = false;
+	if (!s->asked)
+	{
+		MemoryContext old;
+
+		MemoryContextReset(s->batch);
+		old = MemoryContextSwitchTo(s->batch);
+		lookup_fetch(&s->lookup, s->given, s->ngiven);
+		MemoryContextSwitchTo(old);
+		s->asked = true;
+	}
+	return lookup_row(&s->lookup, s->at, &row) ? store_lookup(node, &row) : NULL;
+}
+
 /* ---- ranges and scans ---- */
 
 static TupleTableSlot *iterate_scan(ForeignScanState *node)
@@ -615,12 +683,21 @@ TupleTableSlot *scan_iterate(ForeignScanState *node)
 	if (!s->started)
 		start(node);
 	if (!s->done)
-		slot = s->access == ACCESS_POINT || s->access == ACCESS_MULTI ? iterate_lookup(node)
-																	  : iterate_scan(node);
-	if (slot == NULL)
-	{
-		s->done = true;
-		return ExecClearTuple(node->ss.ss_ScanTupleSlot);
-	}
-	return slot;
+		switch (s->access)
+		{
+			case ACCESS_POINT:
+			case ACCESS_MULTI:
+				slot = iterate_lookup(node);
+				s->done = slot == NULL;
+				break;
+			case ACCESS_JOINED:
+				slot = iterate_joined(node);
+				break;
+			case ACCESS_RANGE:
+			case ACCESS_SCAN:
+				slot = iterate_scan(node);
+				s->done = slot == NULL;
+				break;
+		}
+	return slot != NULL ? slot : ExecClearTuple(node->ss.ss_ScanTupleSlot);
 }
