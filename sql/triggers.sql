@@ -165,6 +165,7 @@ SELECT * FROM trig_view ORDER BY id;
 CREATE TRIGGER no_transition AFTER INSERT ON trig_t REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.trig_note();
 CREATE CONSTRAINT TRIGGER no_constraint AFTER INSERT ON trig_t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.trig_note();
 CREATE TRIGGER no_instead INSTEAD OF INSERT ON trig_t FOR EACH ROW EXECUTE FUNCTION pg_temp.trig_note();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON trig_t FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.trig_note();
 -- transition tables of a partitioned table or a parent would need the foreign rows
 CREATE TABLE trig_p (id int, a int) PARTITION BY RANGE (id);
 CREATE TABLE trig_p_local PARTITION OF trig_p FOR VALUES FROM (0) TO (100);
