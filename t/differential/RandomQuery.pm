@@ -373,7 +373,7 @@ sub total_order
 	my ($direction, $nulls) = (pick('', '', ' DESC'), '');
 	if (!(@$scope == 1 && chance(0.6)))
 	{
-		push @items, map { (any_column($scope))[1] . pick('', ' DESC', ' NULLS FIRST', ' DESC NULLS LAST') } 1 .. n(0, 2);
+		push @items, map { my ($kind, $c) = any_column($scope); $c . ($kind eq 'txt' && chance(0.3) ? ' COLLATE "C"' : '') . pick('', ' DESC', ' NULLS FIRST', ' DESC NULLS LAST') } 1 .. n(0, 2);
 		$nulls = pick('', '', ' NULLS FIRST', ' NULLS LAST');
 	}
 	for my $r (@$scope)
@@ -519,7 +519,21 @@ sub aimed
 		return sql('SELECT ', SqlTree->list('', ', ', 1, @columns), " FROM $from", SqlTree->list(' WHERE ', ' AND ', 0, @conditions),
 			' ORDER BY ' . join(', ', map { "$r->{alias}.$_$direction" } @order), limit());
 	}
-	if ($kind < 0.65)    # lookups
+	if ($kind < 0.43)    # by a beginning of the key: only what is ordered is shown
+	{
+		my ($from, $r) = relation(pick(grep { $tables{$_}[0][0][2] ne 'ext' } sort keys %tables));
+		my $n = n(1, scalar @{ $r->{key} });
+		my @order = map { "$r->{alias}.$_" } @{ $r->{key} }[ 0 .. $n - 1 ];
+		my $direction = pick('', ' DESC');
+		my $where = SqlTree->list(' WHERE ', ' AND ', 0, (chance(0.4) ? key_condition($r) : ()), (chance(0.3) ? simple_condition([$r]) : ()));
+		my $grouped = chance(0.4);
+		my ($on, @by) = ('', '');
+		$on = 'DISTINCT ON (' . join(', ', @order) . ') ' if !$grouped && chance(0.3);
+		@by = (' GROUP BY ' . join ', ', @order) if $grouped;
+		return sql("SELECT $on", SqlTree->list('', ', ', 1, @order, $grouped ? map { (aggregate([$r]))[1] } 1 .. n(1, 3) : ()), " FROM $from", $where, @by,
+			' ORDER BY ' . join(', ', map { "$_$direction" } @order), chance(0.6) ? limit() : '');
+	}
+	if ($kind < 0.68)    # lookups
 	{
 		my ($outer_item, $o) = chance(0.5) ? relation('ref') : relation(a_table());
 		my ($inner_item, $i) = relation(a_table());
