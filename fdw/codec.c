@@ -397,6 +397,21 @@ void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation, MemoryCon
 	}
 }
 
+bool codec_key_orders(const ColumnCodec *c, Oid collation)
+{
+	if (!OidIsValid(collation) || collation == c->collation)
+		return c->key_ordered;
+	switch ((CodecKind) c->kind)
+	{
+		case CODEC_TEXT:
+		case CODEC_NAME:
+		case CODEC_BPCHAR:
+			return c->key_supported && text_is_stored_as_is() && compat_collation_is_c(collation);
+		default:
+			return false;
+	}
+}
+
 /* ---- values ---- */
 
 static void binary_put(ColumnCodec *c, Datum d, StringInfo out)

@@ -148,6 +148,27 @@ static inline void InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	adjust_appendrel_attrs_multilevel(root, node, (child)->relids, (child)->top_parent_relids)
 #endif
 
+/* One pathkey, when there is a use for it; else NIL. */
+#if PG_VERSION_NUM >= 160000
+#define compat_build_expression_pathkey(root, expr, opno, relids) \
+	build_expression_pathkey(root, expr, opno, relids, false)
+#else
+#define compat_build_expression_pathkey(root, expr, opno, relids) \
+	build_expression_pathkey(root, expr, NULL, opno, relids, false)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define compat_tuplesort_getdatum(sort, d, isnull) \
+	tuplesort_getdatum(sort, true, true, d, isnull, NULL)
+#else
+#define compat_tuplesort_getdatum(sort, d, isnull) tuplesort_getdatum(sort, true, d, isnull, NULL)
+#endif
+#if PG_VERSION_NUM >= 150000
+#define compat_TUPLESORT_NONE TUPLESORT_NONE
+#else
+#define compat_TUPLESORT_NONE false
+#endif
+
 /* The role whose rights count for a scan and for a result relation; InvalidOid: the current one. */
 #if PG_VERSION_NUM >= 160000
 #define compat_scan_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)

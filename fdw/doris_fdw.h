@@ -115,6 +115,8 @@ typedef struct ColumnCodec
 
 extern void codec_init(ColumnCodec *c, Oid type, int32 typmod, Oid collation,
 					   MemoryContext context);
+/* Do key segments order as the type does under this collation, which need not be the column's? */
+extern bool codec_key_orders(const ColumnCodec *c, Oid collation);
 extern void codec_put_value(ColumnCodec *c, Datum d,
 							StringInfo out); /* appends the bytes alone, no length */
 extern Datum codec_get_value(ColumnCodec *c, const uint8 *data,

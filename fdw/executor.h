@@ -71,6 +71,14 @@ typedef enum DorisAccess
 	ACCESS_JOINED	 /* keys from the batched join above */
 } DorisAccess;
 
+/* ForeignPath.fdw_private */
+enum PathPrivate
+{
+	PATH_ACCESS, /* Integer: DorisAccess */
+	PATH_ORDER,	 /* Integer: DorisOrder */
+	PATH_LIMIT	 /* list: what LIMIT and OFFSET (or NULL) say; NIL: none is told to the scan */
+};
+
 /* ForeignScan.fdw_private */
 enum ScanPrivate
 {
@@ -82,7 +90,9 @@ enum ScanPrivate
 	SCAN_WANTED,	   /* integer list: attnums to fetch; a 0 means all */
 	SCAN_RECHECK,	   /* integer list: attnums that fdw_recheck_quals need beyond these */
 	SCAN_WITH_VERSION, /* Boolean: system columns (the row's version) are asked for */
-	SCAN_NAMESPACE	   /* String: for EXPLAIN */
+	SCAN_NAMESPACE,	   /* String: for EXPLAIN */
+	SCAN_ORDER, /* integer list: DorisOrder, then the attnums of the key columns that may differ: for EXPLAIN */
+	SCAN_LIMIT /* integer list: indexes in fdw_exprs of what LIMIT and OFFSET say, -1 without OFFSET; NIL: no limit */
 };
 
 /* How clauses bind the whole key of a table, each of its columns to one value. By key position - 1. */
@@ -101,6 +111,8 @@ extern ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double 
 
 extern void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
+/* Is nothing judged here of what the path's scan reads, so that a limit above it may be told to the scan? */
+extern bool plan_limits(Path *path);
 /* Of a relation that plan_rel_size has seen. */
 extern DorisTable *plan_table(RelOptInfo *rel);
 /* Changes what a scan gives: these columns (as pull_varattnos has them), and no versions in system columns. */
@@ -110,6 +122,21 @@ extern ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, For
 /* Rows and bytes as the nodes count them, remembered for some seconds; false: could not ask. */
 extern bool plan_estimate(Oid serverid, DorisClient *client, const NsDef *ns, double *rows,
 						  double *bytes);
+
+/* ---- order.c ---- */
+typedef struct UsefulOrder
+{
+	List *pathkeys;
+	DorisOrder order;
+} UsefulOrder;
+
+/*
+ * The orders that a scan by key can give and that the query has a use for: UsefulOrder *. constant: by key position - 1, the
+ * columns of which the scan gives one value only.
+ */
+extern List *order_useful(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, const bool *constant);
+/* GetForeignUpperPaths: tells limits to the scans below them. */
+extern void order_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *output);
 
 /* ---- what a statement made libdoris do: for EXPLAIN ANALYZE ---- */
 typedef struct DorisWork
@@ -246,6 +273,16 @@ extern void buffer_undo(SubTransactionId subid);
  */
 extern void buffer_commit(bool blind);
 extern void buffer_discard(void);
+
+/* ---- overlay.c: the transaction's own rows in the order of a scan ---- */
+typedef struct Overlay Overlay;
+
+/* Those between spec's low and high; allocates in the current context. */
+extern Overlay *overlay_create(WriteBuffer *buffer, CommandId before, const DorisScanSpec *spec);
+extern const DorisBytes *overlay_peek(const Overlay *o); /* the next key; NULL: there is none */
+/* The next row; false: it is gone. Views live until the next call on any buffer. */
+extern bool overlay_take(Overlay *o, BufferedRow *row);
+extern void overlay_free(Overlay *o); /* what is outside of memory contexts; NULL is fine */
 
 /* ---- lookup.c: rows by key ---- */
 /* One key of the lookup in progress. */

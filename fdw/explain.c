@@ -173,6 +173,38 @@ static char *columns_text(ForeignScanState *node)
 	return s.len > 0 ? s.data : pstrdup("none");
 }
 
+/* Which key columns the rows are ordered by, and what is known of how many will be taken. */
+static void explain_order(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	List *order = list_nth(plan->fdw_private, SCAN_ORDER);
+	List *limit = list_nth(plan->fdw_private, SCAN_LIMIT);
+	TupleDesc desc = RelationGetDescr(node->ss.ss_currentRelation);
+	bool back = linitial_int(order) == DORIS_KEY_ORDER_BACK;
+	static const char *const labels[] = {"Limit", "Offset"};
+	StringInfoData s;
+
+	if (linitial_int(order) != DORIS_ANY_ORDER && list_length(order) > 1)
+	{
+		initStringInfo(&s);
+		for (int i = 1; i < list_length(order); i++)
+			appendStringInfo(&s, "%s%s%s", i > 1 ? ", " : "",
+							 NameStr(TupleDescAttr(desc, list_nth_int(order, i) - 1)->attname),
+							 back ? " DESC" : "");
+		ExplainPropertyText("Order", s.data, es);
+	}
+	for (int i = 0; i < list_length(limit); i++)
+	{
+		int index = list_nth_int(limit, i);
+		Node *e = index >= 0 ? list_nth(plan->fdw_exprs, index) : NULL;
+
+		if (e != NULL && IsA(e, Const) && !((Const *) e)->constisnull)
+			ExplainPropertyInteger(labels[i], NULL, DatumGetInt64(((Const *) e)->constvalue), es);
+		else if (e != NULL)
+			explain_quals(labels[i], list_make1(e), node, es);
+	}
+}
+
 void explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
@@ -189,6 +221,7 @@ void explain_scan(ForeignScanState *node, ExplainState *es)
 	ExplainPropertyText("Access", names[access], es);
 	explain_quals("Key Cond", list_truncate(list_copy(plan->fdw_recheck_quals), nkey), node, es);
 	explain_quals("Node Filter", list_copy_tail(plan->fdw_recheck_quals, nkey), node, es);
+	explain_order(node, es);
 	if (es->verbose)
 	{
 		ExplainPropertyText("Namespace", strVal(list_nth(plan->fdw_private, SCAN_NAMESPACE)), es);

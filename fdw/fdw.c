@@ -18,6 +18,15 @@ void _PG_init(void)
 	join_plan_init();
 }
 
+/* One callback for every stage: each file knows its own. */
+static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input,
+						RelOptInfo *output, void *extra)
+{
+	(void) input;
+	(void) extra;
+	order_upper_paths(root, stage, output);
+}
+
 Datum doris_fdw_handler(PG_FUNCTION_ARGS)
 {
 	FdwRoutine *r = makeNode(FdwRoutine);
@@ -25,6 +34,7 @@ Datum doris_fdw_handler(PG_FUNCTION_ARGS)
 	r->GetForeignRelSize = plan_rel_size;
 	r->GetForeignPaths = plan_paths;
 	r->GetForeignPlan = plan_scan;
+	r->GetForeignUpperPaths = upper_paths;
 
 	r->BeginForeignScan = scan_begin;
 	r->IterateForeignScan = scan_iterate;

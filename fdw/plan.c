@@ -6,6 +6,9 @@
  * column of another table. A range, when a prefix of the key is bound, or the column after it bounded: it reads one
  * vnode if the prefix routes. Else a scan of all vnodes. What the nodes can judge beyond that goes to them as a filter.
  *
+ * Where a scan in key order is of use (order.c) it is a path of its own: the nodes merge their vnodes, which costs a cursor
+ * for each of them and each page.
+ *
  * The access of a path is worked out again from its clauses when it becomes a plan: the same function over the same
  * clauses gives the same answer.
  *
@@ -37,6 +40,9 @@
 #define COST_ROW_READ 0.01
 #define COST_KEY 0.2 /* of a multi get beside its round trips */
 #define KEYS_PER_ROUND_TRIP 1000.0
+#define COST_CURSOR 0.5	 /* opened in a vnode, for a page in key order */
+#define COST_MERGED 0.01 /* a row of it */
+#define ROWS_PER_PAGE 10000.0
 #define MAX_OUTER_SETS 12 /* sets of other tables tried for parameterized paths */
 #define ESTIMATE_MS 10000
 #define ROWS_UNKNOWN 1000.0 /* when nobody can say */
@@ -48,6 +54,7 @@ typedef struct RelPlan
 	List *filter_rinfos; /* base restrictions that the nodes can judge */
 	double filter_selectivity;
 	QualCost local_cost; /* of the others */
+	double vnodes_per_node;
 } RelPlan;
 
 /* How clauses bind a table's key. */
@@ -227,6 +234,19 @@ static double access_keys(PlannerInfo *root, const KeyPlan *kp)
 	return n;
 }
 
+static double vnodes_per_node(DorisClient *client)
+{
+	Topology *t = doris_topology(client);
+	uint32 n = 0;
+	double per;
+
+	for (uint32 i = 0; i < t->nnodes; i++)
+		n += t->nodes[i].role == NODE_DATA;
+	per = (double) t->vnodes / Max(n, 1);
+	topology_unref(t);
+	return Max(per, 1);
+}
+
 /* ---- GetForeignRelSize ---- */
 
 void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
@@ -242,6 +262,7 @@ void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	p->table = doris_table_open(r, client);
 	relation_close(r, NoLock);
 	rel->fdw_private = p;
+	p->vnodes_per_node = vnodes_per_node(client);
 
 	foreach (lc, rel->baserestrictinfo)
 	{
@@ -278,12 +299,13 @@ void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 /* ---- GetForeignPaths ---- */
 
 static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
-							const KeyPlan *kp, Relids outer, double rows)
+							const KeyPlan *kp, Relids outer, double rows, const UsefulOrder *order)
 {
 	RelPlan *p = rel->fdw_private;
 	Cost startup = COST_ROUND_TRIP + p->local_cost.startup;
 	Cost run;
 	double fetched;
+	ForeignPath *path;
 
 	switch (access)
 	{
@@ -307,13 +329,41 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 			if (access == ACCESS_SCAN || kp->nbound < p->table->nroute)
 				startup += COST_ROUND_TRIP;
 			run = read * COST_ROW_READ + fetched * COST_ROW_SENT;
+			if (order != NULL && (access == ACCESS_SCAN || kp->nbound < p->table->nroute))
+			{
+				Cost page = p->vnodes_per_node * COST_CURSOR;
+
+				startup += page;
+				run += floor(fetched / ROWS_PER_PAGE) * page + read * COST_MERGED;
+			}
 			break;
 		}
 	}
 	run += fetched * (cpu_tuple_cost + p->local_cost.per_tuple);
-	add_path(rel,
-			 (Path *) compat_create_foreignscan_path(root, rel, rows, startup, startup + run, outer,
-													 list_make1(makeInteger((int) access))));
+	path = compat_create_foreignscan_path(
+		root, rel, rows, startup, startup + run, outer,
+		list_make3(makeInteger((int) access),
+				   makeInteger((int) (order != NULL ? order->order : DORIS_ANY_ORDER)), NIL));
+	if (order != NULL)
+		path->path.pathkeys = order->pathkeys;
+	add_path(rel, (Path *) path);
+}
+
+/* The access as it is, and in each order that is of use. */
+static void add_base_paths(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
+						   const KeyPlan *kp)
+{
+	RelPlan *p = rel->fdw_private;
+	bool constant[DORIS_MAX_KEY_COLUMNS] = {false};
+	ListCell *lc;
+
+	add_access_path(root, rel, access, kp, rel->lateral_relids, rel->rows, NULL);
+	if (!bms_is_empty(rel->lateral_relids))
+		return; /* nobody looks at the order of a parameterized path */
+	for (int i = 0; i < p->table->nkey; i++)
+		constant[i] = kp->rinfos[i] != NULL && !kp->bound[i].array;
+	foreach (lc, order_useful(root, rel, p->table, constant))
+		add_access_path(root, rel, access, kp, NULL, rel->rows, lfirst(lc));
 }
 
 ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys, double batches)
@@ -322,8 +372,9 @@ ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys, d
 	Cost run = (batches - 1) * COST_ROUND_TRIP +
 			   keys * (COST_KEY + cpu_tuple_cost + rel->baserestrictcost.per_tuple);
 
-	return compat_create_foreignscan_path(root, rel, clamp_row_est(keys), startup, startup + run,
-										  NULL, list_make1(makeInteger((int) ACCESS_JOINED)));
+	return compat_create_foreignscan_path(
+		root, rel, clamp_row_est(keys), startup, startup + run, NULL,
+		list_make3(makeInteger((int) ACCESS_JOINED), makeInteger((int) DORIS_ANY_ORDER), NIL));
 }
 
 typedef struct MemberArg
@@ -408,9 +459,9 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 
 	match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
 	if (access_of(&kp) != ACCESS_SCAN)
-		add_access_path(root, rel, access_of(&kp), &kp, rel->lateral_relids, rel->rows);
+		add_base_paths(root, rel, access_of(&kp), &kp);
 	if (!kp.complete || kp.multi)
-		add_access_path(root, rel, ACCESS_SCAN, NULL, rel->lateral_relids, rel->rows);
+		add_base_paths(root, rel, ACCESS_SCAN, &kp);
 
 	foreach (lc, outer_sets(root, rel, p->table))
 	{
@@ -424,8 +475,27 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 			continue;
 		rows = kp.complete && !kp.multi ? 1 : clamp_row_est(info->ppi_rows);
 		info->ppi_rows = rows;
-		add_access_path(root, rel, access_of(&kp), &kp, outer, rows);
+		add_access_path(root, rel, access_of(&kp), &kp, outer, rows, NULL);
 	}
+}
+
+bool plan_limits(Path *path)
+{
+	RelOptInfo *rel = path->parent;
+	RelPlan *p = rel->fdw_private;
+	DorisAccess access =
+		(DorisAccess) intVal(list_nth(((ForeignPath *) path)->fdw_private, PATH_ACCESS));
+	ListCell *lc;
+
+	/* no round trip less for a lookup */
+	if (!IS_SIMPLE_REL(rel) || path->param_info != NULL ||
+		(access != ACCESS_SCAN && access != ACCESS_RANGE))
+		return false;
+	foreach (lc, rel->baserestrictinfo)
+		if (!lfirst_node(RestrictInfo, lc)->pseudoconstant &&
+			!list_member_ptr(p->filter_rinfos, lfirst(lc)))
+			return false;
+	return true;
 }
 
 /* ---- GetForeignPlan ---- */
@@ -466,7 +536,10 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 					   List *tlist, List *clauses, Plan *outer)
 {
 	RelPlan *p = rel->fdw_private;
-	DorisAccess access = (DorisAccess) intVal(linitial(path->fdw_private));
+	DorisAccess access = (DorisAccess) intVal(list_nth(path->fdw_private, PATH_ACCESS));
+	List *path_limit = list_nth(path->fdw_private, PATH_LIMIT);
+	List *order = list_make1_int(intVal(list_nth(path->fdw_private, PATH_ORDER)));
+	List *limit = NIL;
 	KeyPlan kp = {0};
 	List *key_rinfos = NIL;
 	ShipFilter f = {NIL, NIL};
@@ -478,6 +551,7 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	Bitmapset *attrs = NULL;
 	Bitmapset *recheck_attrs = NULL;
 	List *wanted;
+	List *private;
 	bool system = false;
 	bool ignored = false;
 	int nkey_quals;
@@ -522,18 +596,27 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 		exprs = lappend(exprs, kp.bounds[i].other);
 	}
 
+	for (int i = 0; i < p->table->nkey; i++)
+		if (i >= kp.nbound || kp.bound[i].array)
+			order = lappend_int(order, p->table->key_attnums[i]);
+	foreach (lc, path_limit)
+	{
+		limit = lappend_int(limit, lfirst(lc) != NULL ? list_length(exprs) : -1);
+		if (lfirst(lc) != NULL)
+			exprs = lappend(exprs, lfirst(lc));
+	}
+
 	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &attrs);
 	pull_varattnos((Node *) local, rel->relid, &attrs);
 	pull_varattnos((Node *) recheck, rel->relid, &recheck_attrs);
 	wanted = attnums_of(attrs, p->table, &system);
 
-	return make_foreignscan(
-		tlist, local, rel->relid, exprs,
-		lappend(lappend(lappend(lappend(list_make5(makeInteger((int) access), keys, bounds, f.steps,
-												   makeInteger(nkey_quals)),
-										wanted),
-								attnums_of(recheck_attrs, p->table, &ignored)),
-						compat_make_boolean(system)),
-				makeString(pstrdup(p->table->ns->name))),
-		NIL, recheck, outer);
+	private = list_make5(makeInteger((int) access), keys, bounds, f.steps, makeInteger(nkey_quals));
+	private = lappend(private, wanted);
+	private = lappend(private, attnums_of(recheck_attrs, p->table, &ignored));
+	private = lappend(private, compat_make_boolean(system));
+	private = lappend(private, makeString(pstrdup(p->table->ns->name)));
+	private = lappend(private, order);
+	private = lappend(private, limit);
+	return make_foreignscan(tlist, local, rel->relid, exprs, private, NIL, recheck, outer);
 }

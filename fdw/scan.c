@@ -2,8 +2,8 @@
  * scan.c: reading a foreign table: lookups by key, ranges, scans, with the transaction's own writes merged in.
  *
  * A lookup asks the write buffer first, then the cluster for the keys that are not in it. A scan passes over the keys that are
- * in the buffer and, when the cluster has no more, gives the buffered rows, judged here by all conditions. Both
- * see the buffer as it was before their own command, so no statement meets its own writes.
+ * in the buffer and, when the cluster has no more, gives the buffered rows, judged here by all conditions; in key order each
+ * comes in its place (overlay.c). All of them see the buffer as it was before their own command, so no statement meets its own writes.
  *
  * Rows that an UPDATE or DELETE will change carry the version read in their system columns: xmin and xmax are the two halves
  * of its clock, cmin is its origin (see modify.c).
@@ -42,6 +42,8 @@ typedef struct DorisScanState
 	List *keys; /* SCAN_KEYS, SCAN_BOUNDS, SCAN_FILTER */
 	List *bounds;
 	List *steps;
+	DorisOrder order;
+	List *limit;	   /* SCAN_LIMIT */
 	List *exprs;	   /* ExprStates of fdw_exprs */
 	Bitmapset *wanted; /* NULL with wanted_all: every column */
 	bool wanted_all;
@@ -78,8 +80,11 @@ typedef struct DorisScanState
 	bool asked;	 /* for the given keys */
 	bool chosen; /* the row at `at` is to be returned next */
 
-	/* scans: first the cluster's rows, then the buffer's */
+	/* scans: first the cluster's rows, then the buffer's; in order: merged */
 	DorisScanSpec spec;
+	bool held; /* the cluster's next row */
+	DorisRow next;
+	Overlay *overlay; /* in order, when there is something in the buffer */
 	bool cluster_done;
 	bool any; /* the cluster has sent a row */
 	uint32 buffer_pos;
@@ -120,6 +125,8 @@ void scan_begin(ForeignScanState *node, int eflags)
 	s->keys = list_nth(plan->fdw_private, SCAN_KEYS);
 	s->bounds = list_nth(plan->fdw_private, SCAN_BOUNDS);
 	s->steps = list_nth(plan->fdw_private, SCAN_FILTER);
+	s->order = (DorisOrder) linitial_int(list_nth(plan->fdw_private, SCAN_ORDER));
+	s->limit = list_nth(plan->fdw_private, SCAN_LIMIT);
 	s->with_version = compat_bool_val(list_nth(plan->fdw_private, SCAN_WITH_VERSION));
 	s->wanted = attnum_set(list_nth(plan->fdw_private, SCAN_WANTED), &s->wanted_all);
 	s->wanted_recheck =
@@ -173,6 +180,8 @@ void scan_rescan(ForeignScanState *node)
 	DorisScanState *s = node->fdw_state;
 
 	handle_clear(s->handle);
+	overlay_free(s->overlay);
+	s->overlay = NULL;
 	s->started = false;
 }
 
@@ -180,8 +189,10 @@ void scan_end(ForeignScanState *node)
 {
 	DorisScanState *s = node->fdw_state;
 
-	if (s != NULL)
-		handle_free(s->handle);
+	if (s == NULL)
+		return;
+	overlay_free(s->overlay);
+	handle_free(s->handle);
 }
 
 /* ---- a row into the slot ---- */
@@ -324,6 +335,14 @@ static bool start_keys(DorisScanState *s)
 						  &s->key_columns[i]);
 		if (s->key_columns[i].n == 0)
 			return false;
+		if (s->order == DORIS_KEY_ORDER_BACK)
+			for (int a = 0, b = s->key_columns[i].n - 1; a < b; a++, b--)
+			{
+				DorisBytes segment = s->key_columns[i].segments[a];
+
+				s->key_columns[i].segments[a] = s->key_columns[i].segments[b];
+				s->key_columns[i].segments[b] = segment;
+			}
 		i++;
 	}
 	return true;
@@ -410,6 +429,26 @@ static bool start_range(DorisScanState *s)
 	return s->spec.high.len == 0 || bytes_compare(s->spec.low, s->spec.high) < 0;
 }
 
+/* What LIMIT and OFFSET together let through; 0: no limit that would be of use. */
+static uint64 start_limit(const DorisScanState *s)
+{
+	uint64 rows = 0;
+
+	for (int i = 0; i < list_length(s->limit); i++)
+	{
+		int index = list_nth_int(s->limit, i);
+		int64 n;
+
+		if (index < 0)
+			continue;
+		n = s->nulls[index] ? 0 : DatumGetInt64(s->values[index]);
+		if (i == 0 && s->nulls[index])
+			return 0;				/* LIMIT NULL */
+		rows += (uint64) Max(n, 0); /* a negative one is an error that PostgreSQL raises */
+	}
+	return rows;
+}
+
 static void start_scan(DorisScanState *s)
 {
 	DorisError err = {0};
@@ -427,11 +466,15 @@ static void start_scan(DorisScanState *s)
 		case SHIP_FILTER:
 			break;
 	}
+	s->spec.order = s->order;
+	if (s->order != DORIS_ANY_ORDER && s->buffer != NULL)
+		s->overlay = overlay_create(s->buffer, s->before, &s->spec);
 	if (s->buffer != NULL && buffer_truncated(s->buffer))
 	{
 		s->cluster_done = true;
 		return;
 	}
+	s->spec.limit = s->recheck_all ? 0 : start_limit(s);
 	s->spec.ns = s->table->ns;
 	s->spec.columns = s->recheck_all ? s->columns_recheck : s->columns;
 	s->spec.ncolumns = s->recheck_all ? s->ncolumns_recheck : s->ncolumns;
@@ -455,7 +498,7 @@ static void start(ForeignScanState *node)
 	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(s->context);
 	s->started = true;
-	s->done = s->recheck_all = s->cluster_done = false;
+	s->done = s->recheck_all = s->cluster_done = s->held = false;
 	s->at = s->ngiven = 0;
 	s->asked = s->chosen = false;
 	s->buffer_pos = 0;
@@ -624,19 +667,18 @@ static TupleTableSlot *iterate_joined(ForeignScanState *node)
 
 /* ---- ranges and scans ---- */
 
-static TupleTableSlot *iterate_scan(ForeignScanState *node)
+/* Holds the cluster's next row that the transaction has not written itself; false: there is none. */
+static bool hold_next(DorisScanState *s)
 {
-	DorisScanState *s = node->fdw_state;
 	BufferedRow own;
 
-	while (!s->cluster_done)
+	while (!s->held && !s->cluster_done)
 	{
-		DorisRow row;
 		DorisError err;
 		DorisStatus status;
 
 		work_begin(s->work, s->client);
-		status = doris_scan_next(s->handle->scan, &row, &err);
+		status = doris_scan_next(s->handle->scan, &s->next, &err);
 		work_end(s->work, s->client);
 		if (status == DORIS_NOT_FOUND)
 		{
@@ -648,6 +690,8 @@ static TupleTableSlot *iterate_scan(ForeignScanState *node)
 			MemoryContext old = MemoryContextSwitchTo(s->context);
 
 			handle_clear(s->handle);
+			overlay_free(s->overlay);
+			s->overlay = NULL;
 			start_scan(s);
 			MemoryContextSwitchTo(old);
 			continue;
@@ -655,24 +699,61 @@ static TupleTableSlot *iterate_scan(ForeignScanState *node)
 		if (status != DORIS_OK)
 			doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
 		s->any = true;
-		if (s->buffer != NULL && buffer_lookup(s->buffer, row.key, s->before, &own))
-		{
+		s->held = s->buffer == NULL || !buffer_lookup(s->buffer, s->next.key, s->before, &own);
+		if (!s->held)
 			CHECK_FOR_INTERRUPTS();
+	}
+	return s->held;
+}
+
+/* The transaction's next row, if it comes before the row that is held. */
+static bool own_next(DorisScanState *s, BufferedRow *own)
+{
+	const DorisBytes *key;
+
+	if (s->order == DORIS_ANY_ORDER)
+	{
+		while (!s->held && s->buffer != NULL &&
+			   buffer_next(s->buffer, &s->buffer_pos, s->before, own))
+			if (!own->deleted)
+				return true;
+		return false;
+	}
+	while (s->overlay != NULL && (key = overlay_peek(s->overlay)) != NULL)
+	{
+		int c = s->held ? bytes_compare(*key, s->next.key) : -1;
+
+		if (s->held && (s->order == DORIS_KEY_ORDER_BACK ? c < 0 : c > 0))
+			return false;
+		if (overlay_take(s->overlay, own))
+			return true;
+	}
+	return false;
+}
+
+static TupleTableSlot *iterate_scan(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+
+	for (;;)
+	{
+		bool cluster = hold_next(s);
+		BufferedRow own;
+
+		if (own_next(s, &own))
+		{
+			(void) store_row(node, own.key, own.value, own.base, true);
+			if (recheck(node))
+				return node->ss.ss_ScanTupleSlot;
 			continue;
 		}
-		(void) store_row(node, row.key, row.value, row.version, s->recheck_all);
+		if (!cluster)
+			return NULL;
+		s->held = false;
+		(void) store_row(node, s->next.key, s->next.value, s->next.version, s->recheck_all);
 		if (!s->recheck_all || recheck(node))
 			return node->ss.ss_ScanTupleSlot;
 	}
-	while (s->buffer != NULL && buffer_next(s->buffer, &s->buffer_pos, s->before, &own))
-	{
-		if (own.deleted)
-			continue;
-		(void) store_row(node, own.key, own.value, own.base, true);
-		if (recheck(node))
-			return node->ss.ss_ScanTupleSlot;
-	}
-	return NULL;
 }
 
 TupleTableSlot *scan_iterate(ForeignScanState *node)
