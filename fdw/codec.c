@@ -412,6 +412,44 @@ bool codec_key_orders(const ColumnCodec *c, Oid collation)
 	}
 }
 
+bool codec_has_prefixes(const ColumnCodec *c)
+{
+	switch ((CodecKind) c->kind)
+	{
+		case CODEC_TEXT:
+		case CODEC_NAME:
+		case CODEC_BPCHAR:
+			return c->key_supported && text_is_stored_as_is();
+		case CODEC_BYTEA:
+			return true;
+		default:
+			return false;
+	}
+}
+
+bool codec_pads(const ColumnCodec *c)
+{
+	return c->kind == CODEC_BPCHAR;
+}
+
+DorisBytes codec_segment(ColumnCodec *c, Datum d)
+{
+	StringInfoData b;
+
+	initStringInfo(&b);
+	codec_put_key(c, d, &b);
+	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
+}
+
+DorisBytes codec_prefix_segment(DorisBytes prefix, bool whole)
+{
+	StringInfoData b;
+
+	initStringInfo(&b);
+	codec_put_escaped(&b, prefix.data, prefix.len);
+	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len - (whole ? 0 : 2)};
+}
+
 /* ---- values ---- */
 
 static void binary_put(ColumnCodec *c, Datum d, StringInfo out)

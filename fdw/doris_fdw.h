@@ -127,6 +127,13 @@ extern Datum codec_get_value(ColumnCodec *c, const uint8 *data,
  */
 extern void codec_put_bounds(ColumnCodec *c, Datum d, StringInfo low, StringInfo high);
 extern void codec_put_key(ColumnCodec *c, Datum d, StringInfo out); /* appends a segment */
+extern DorisBytes codec_segment(ColumnCodec *c, Datum d);			/* one by itself, palloc'ed */
+/* A string, whose stored bytes begin as it does. */
+extern bool codec_has_prefixes(const ColumnCodec *c);
+extern bool
+codec_pads(const ColumnCodec *c); /* a string whose trailing blanks are not all stored */
+/* What the segments of all strings begin with that begin with these stored bytes; whole: the segment of just these. */
+extern DorisBytes codec_prefix_segment(DorisBytes prefix, bool whole);
 /* The datum; when not key_exact, one that is equal to it (good for messages, not for rows). */
 extern Datum codec_get_key(ColumnCodec *c, const uint8 *segment, size_t len);
 

@@ -34,6 +34,66 @@ typedef struct ShipCompare
 extern bool ship_compare(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause,
 						 ShipCompare *out);
 
+/* The column of the table that the expression is, perhaps under a relabelling; NULL: it is something else. */
+extern Var *ship_column(DorisTable *t, Index varno, Expr *e);
+/* Can the expression be evaluated once, before the table is read? */
+extern bool ship_other(PlannerInfo *root, Index varno, Node *e);
+
+/* ---- pattern.c: how a string begins ---- */
+typedef struct ShipPattern
+{
+	AttrNumber attnum;
+	bool like;	 /* other is a pattern of LIKE, else a prefix */
+	Expr *other; /* not to be changed */
+	bool exact;	 /* bytes tell all of the condition; else it has to be judged here, too */
+} ShipPattern;
+
+extern bool pattern_match(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause,
+						  ShipPattern *out);
+/* What the stored bytes of all strings that match begin with; *whole: nothing else matches. palloc'ed. */
+extern DorisBytes pattern_prefix(const ColumnCodec *codec, bool like, Datum pattern, bool *whole);
+
+/* ---- bounds.c: from which key to which one ---- */
+typedef enum BoundKind
+{
+	BOUND_COMPARE = 1, /* of one column, or row-wise of several */
+	BOUND_PREFIX,
+	BOUND_LIKE
+} BoundKind;
+
+typedef struct KeyBound
+{
+	BoundKind kind;
+	int strategy;						 /* BOUND_COMPARE: BTLessStrategyNumber ... */
+	int n;								 /* key columns */
+	Expr *others[DORIS_MAX_KEY_COLUMNS]; /* not to be changed */
+	Oid types[DORIS_MAX_KEY_COLUMNS];	 /* see ShipCompare.other_type */
+	bool
+		exact; /* the keys within it are those for which the clause is true; else it is judged here, too */
+} KeyBound;
+
+typedef struct KeyRange
+{
+	DorisBytes low;	 /* inclusive */
+	DorisBytes high; /* exclusive; empty: to the end */
+} KeyRange;
+
+/* Does the clause bound the key columns from position next (0..) on? */
+extern bool bound_match(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause, int next,
+						KeyBound *out);
+/* As the plan keeps it; appends its expressions to exprs. */
+extern List *bound_private(const KeyBound *b, List **exprs);
+/*
+ * The range that all bounds (as by bound_private) leave of the keys that begin with prefix, which holds `next` columns. False:
+ * none of them. palloc'ed.
+ */
+extern bool bounds_apply(DorisTable *t, int next, List *bounds, const Datum *values,
+						 const bool *nulls, DorisBytes prefix, KeyRange *out);
+/* The least byte string above all that begin with the prefix; empty: there is none. */
+extern DorisBytes bytes_after(DorisBytes prefix);
+extern DorisBytes bytes_join(DorisBytes a, DorisBytes b);
+
+/* ---- shippable.c again: filters ---- */
 /*
  * A filter as the plan keeps it: a flat integer list of steps in postfix order, SHIP_STEP_INTS a step
  * (operation, attnum, index into exprs, other_type), and the expressions that give its constants when it runs.
@@ -48,6 +108,9 @@ typedef struct ShipFilter
 /* Appends the clause to the filter, ANDed to what is there; false and nothing appended when it must be judged here. */
 extern bool ship_filter_add(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause,
 							ShipFilter *f);
+/* Of one that must be judged here: appends what the nodes can tell of it all the same. False: nothing. */
+extern bool ship_filter_narrow(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause,
+							   ShipFilter *f);
 
 typedef enum ShipResult
 {
@@ -84,7 +147,7 @@ enum ScanPrivate
 {
 	SCAN_ACCESS, /* Integer: DorisAccess */
 	SCAN_KEYS, /* for each bound key column in order an integer list: index into fdw_exprs, is an array, other_type */
-	SCAN_BOUNDS, /* integer lists likewise: index, strategy, other_type: of the column after the bound ones */
+	SCAN_BOUNDS, /* integer lists: kind, strategy, n, then index and type n times: see KeyBound */
 	SCAN_FILTER, /* integer list: the steps, see ShipFilter */
 	SCAN_NKEY_QUALS, /* Integer: so many of fdw_recheck_quals are upheld by keys and bounds, the others by the filter */
 	SCAN_WANTED,	   /* integer list: attnums to fetch; a 0 means all */
@@ -112,7 +175,7 @@ extern ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double 
 extern void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 /* Is nothing judged here of what the path's scan reads, so that a limit above it may be told to the scan? */
-extern bool plan_limits(Path *path);
+extern bool plan_limits(PlannerInfo *root, Path *path);
 /* Of a relation that plan_rel_size has seen. */
 extern DorisTable *plan_table(RelOptInfo *rel);
 /* Changes what a scan gives: these columns (as pull_varattnos has them), and no versions in system columns. */

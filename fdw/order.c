@@ -172,7 +172,7 @@ static Path *path_with_limit(PlannerInfo *root, Path *path, Query *q)
 		p->subpath = sub;
 		return (Path *) p;
 	}
-	if (IsA(path, ForeignPath) && plan_limits(path))
+	if (IsA(path, ForeignPath) && plan_limits(root, path))
 	{
 		ForeignPath *p = makeNode(ForeignPath);
 

@@ -43,6 +43,7 @@
 #define COST_CURSOR 0.5	 /* opened in a vnode, for a page in key order */
 #define COST_MERGED 0.01 /* a row of it */
 #define ROWS_PER_PAGE 10000.0
+#define MAX_BOUNDS 16	  /* more of them become filters */
 #define MAX_OUTER_SETS 12 /* sets of other tables tried for parameterized paths */
 #define ESTIMATE_MS 10000
 #define ROWS_UNKNOWN 1000.0 /* when nobody can say */
@@ -65,9 +66,9 @@ typedef struct KeyPlan
 	bool multi;	   /* some by an array */
 	RestrictInfo *rinfos[DORIS_MAX_KEY_COLUMNS];
 	ShipCompare bound[DORIS_MAX_KEY_COLUMNS];
-	int nbounds; /* not complete: bounds of the column after these */
-	RestrictInfo *bound_rinfos[2];
-	ShipCompare bounds[2]; /* a lower, an upper one in any order */
+	int nbounds; /* not complete: bounds of the columns after these */
+	RestrictInfo *bound_rinfos[MAX_BOUNDS];
+	KeyBound bounds[MAX_BOUNDS];
 } KeyPlan;
 
 /* ---- estimates ---- */
@@ -134,7 +135,6 @@ static void match_keys(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, List *
 					   KeyPlan *kp)
 {
 	ListCell *lc;
-	int next;
 
 	memset(kp, 0, sizeof(*kp));
 	foreach (lc, clauses)
@@ -166,27 +166,16 @@ static void match_keys(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, List *
 
 	while (kp->rinfos[kp->nbound] != NULL && !kp->bound[kp->nbound].array)
 		kp->nbound++;
-	next = kp->nbound;
-	if (!t->columns[t->key_attnums[next] - 1].codec.key_ordered)
-		return;
 	foreach (lc, clauses)
 	{
 		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
-		ShipCompare cmp;
-		bool lower;
 
-		if (ri->pseudoconstant || !ship_compare(root, t, rel->relid, ri->clause, &cmp) ||
-			t->columns[cmp.attnum - 1].key_position != next + 1 ||
-			cmp.strategy == BTEqualStrategyNumber || cmp.strategy == SHIP_NOT_EQUAL ||
-			kp->nbounds == 2)
+		if (kp->nbounds == MAX_BOUNDS)
+			break;
+		if (ri->pseudoconstant ||
+			!bound_match(root, t, rel->relid, ri->clause, kp->nbound, &kp->bounds[kp->nbounds]))
 			continue;
-		lower =
-			cmp.strategy == BTGreaterStrategyNumber || cmp.strategy == BTGreaterEqualStrategyNumber;
-		if (kp->nbounds == 1 && lower == (kp->bounds[0].strategy == BTGreaterStrategyNumber ||
-										  kp->bounds[0].strategy == BTGreaterEqualStrategyNumber))
-			continue;
-		kp->bound_rinfos[kp->nbounds] = ri;
-		kp->bounds[kp->nbounds++] = cmp;
+		kp->bound_rinfos[kp->nbounds++] = ri;
 	}
 }
 
@@ -221,6 +210,18 @@ static List *access_rinfos(const KeyPlan *kp)
 	for (int i = 0; i < kp->nbounds; i++)
 		l = lappend(l, kp->bound_rinfos[i]);
 	return l;
+}
+
+/* Does the access uphold the clause by itself? */
+static bool access_upholds(const KeyPlan *kp, const RestrictInfo *ri)
+{
+	for (int i = 0; i < kp->nbound; i++)
+		if (kp->rinfos[i] == ri)
+			return true;
+	for (int i = 0; i < kp->nbounds; i++)
+		if (kp->bound_rinfos[i] == ri)
+			return kp->bounds[i].exact;
+	return false;
 }
 
 /* How many keys the arrays of a multi get give, for planning. */
@@ -409,6 +410,31 @@ static List *add_outer_set(List *sets, RelOptInfo *rel, Relids relids)
 	return lappend(sets, outer);
 }
 
+static bool shares_clause(List *a, List *b)
+{
+	ListCell *lc;
+
+	foreach (lc, a)
+		if (list_member_ptr(b, lfirst(lc)))
+			return true;
+	return false;
+}
+
+/* Could the clause bind or bound a key column? */
+static bool restricts_key(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, Expr *clause)
+{
+	ShipCompare cmp;
+	KeyBound bound;
+
+	if (ship_compare(root, t, rel->relid, clause, &cmp) && cmp.strategy == BTEqualStrategyNumber &&
+		t->columns[cmp.attnum - 1].key_position > 0)
+		return true;
+	for (int i = 0; i < t->nkey; i++)
+		if (bound_match(root, t, rel->relid, clause, i, &bound))
+			return true;
+	return false;
+}
+
 /* Sets of other tables whose columns the key is compared with, and their unions two by two. */
 static List *outer_sets(PlannerInfo *root, RelOptInfo *rel, DorisTable *t)
 {
@@ -419,11 +445,8 @@ static List *outer_sets(PlannerInfo *root, RelOptInfo *rel, DorisTable *t)
 	foreach (lc, rel->joininfo)
 	{
 		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
-		ShipCompare cmp;
 
-		if (join_clause_is_movable_to(ri, rel) &&
-			ship_compare(root, t, rel->relid, ri->clause, &cmp) &&
-			cmp.strategy == BTEqualStrategyNumber && t->columns[cmp.attnum - 1].key_position > 0)
+		if (join_clause_is_movable_to(ri, rel) && restricts_key(root, rel, t, ri->clause))
 			sets = add_outer_set(sets, rel, ri->clause_relids);
 	}
 	if (rel->has_eclass_joins)
@@ -471,7 +494,8 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 
 		match_keys(root, rel, p->table, list_concat_copy(rel->baserestrictinfo, info->ppi_clauses),
 				   &kp);
-		if (!kp.complete && kp.nbound < p->table->nroute)
+		/* what does not come from the others is a path without them */
+		if (!shares_clause(access_rinfos(&kp), info->ppi_clauses))
 			continue;
 		rows = kp.complete && !kp.multi ? 1 : clamp_row_est(info->ppi_rows);
 		info->ppi_rows = rows;
@@ -479,22 +503,29 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	}
 }
 
-bool plan_limits(Path *path)
+bool plan_limits(PlannerInfo *root, Path *path)
 {
 	RelOptInfo *rel = path->parent;
 	RelPlan *p = rel->fdw_private;
 	DorisAccess access =
 		(DorisAccess) intVal(list_nth(((ForeignPath *) path)->fdw_private, PATH_ACCESS));
+	KeyPlan kp = {0};
 	ListCell *lc;
 
-	/* no round trip less for a lookup */
+	/* a lookup is one round trip anyway */
 	if (!IS_SIMPLE_REL(rel) || path->param_info != NULL ||
 		(access != ACCESS_SCAN && access != ACCESS_RANGE))
 		return false;
+	if (access == ACCESS_RANGE)
+		match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
 	foreach (lc, rel->baserestrictinfo)
-		if (!lfirst_node(RestrictInfo, lc)->pseudoconstant &&
-			!list_member_ptr(p->filter_rinfos, lfirst(lc)))
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+
+		if (!ri->pseudoconstant && !list_member_ptr(p->filter_rinfos, ri) &&
+			!access_upholds(&kp, ri))
 			return false;
+	}
 	return true;
 }
 
@@ -572,13 +603,18 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	{
 		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
 
-		if (ri->pseudoconstant || list_member_ptr(key_rinfos, ri))
+		if (ri->pseudoconstant || access_upholds(&kp, ri))
 			continue;
 		if ((access == ACCESS_SCAN || access == ACCESS_RANGE) &&
 			ship_filter_add(root, p->table, rel->relid, ri->clause, &f))
+		{
 			recheck = lappend(recheck, ri->clause);
-		else
-			local = lappend(local, ri->clause);
+			continue;
+		}
+		local = lappend(local, ri->clause);
+		if ((access == ACCESS_SCAN || access == ACCESS_RANGE) && !list_member_ptr(key_rinfos, ri) &&
+			ship_filter_narrow(root, p->table, rel->relid, ri->clause, &f))
+			recheck = lappend(recheck, ri->clause);
 	}
 
 	/* the filter's expressions come first, so that its steps' indexes hold */
@@ -590,12 +626,7 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 		exprs = lappend(exprs, kp.bound[i].other);
 	}
 	for (int i = 0; i < kp.nbounds; i++)
-	{
-		bounds = lappend(bounds, list_make3_int(list_length(exprs), kp.bounds[i].strategy,
-												(int) kp.bounds[i].other_type));
-		exprs = lappend(exprs, kp.bounds[i].other);
-	}
-
+		bounds = lappend(bounds, bound_private(&kp.bounds[i], &exprs));
 	for (int i = 0; i < p->table->nkey; i++)
 		if (i >= kp.nbound || kp.bound[i].array)
 			order = lappend_int(order, p->table->key_attnums[i]);

@@ -13,7 +13,6 @@
 #include "executor.h"
 
 #include "access/htup_details.h"
-#include "access/stratnum.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -265,15 +264,6 @@ static void evaluate(ForeignScanState *node)
 	}
 }
 
-static DorisBytes segment_of(DorisColumn *col, Datum d)
-{
-	StringInfoData b;
-
-	initStringInfo(&b);
-	codec_put_key(&col->codec, d, &b);
-	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
-}
-
 static int compare_bytes(const void *a, const void *b)
 {
 	return bytes_compare(*(const DorisBytes *) a, *(const DorisBytes *) b);
@@ -299,7 +289,7 @@ static void key_column_values(DorisColumn *col, Datum d, bool isnull, bool array
 		if (OidIsValid(other_type) && ship_coerce(other_type, col->codec.type, &d) != 0)
 			return;
 		k->segments = palloc(sizeof(DorisBytes));
-		k->segments[k->n++] = segment_of(col, d);
+		k->segments[k->n++] = codec_segment(&col->codec, d);
 		return;
 	}
 	a = DatumGetArrayTypeP(d);
@@ -309,7 +299,7 @@ static void key_column_values(DorisColumn *col, Datum d, bool isnull, bool array
 	for (int i = 0; i < n; i++)
 		if (!nulls[i] && (!OidIsValid(other_type) ||
 						  ship_coerce(other_type, col->codec.type, &elements[i]) == 0))
-			k->segments[k->n++] = segment_of(col, elements[i]);
+			k->segments[k->n++] = codec_segment(&col->codec, elements[i]);
 	qsort(k->segments, k->n, sizeof(DorisBytes), compare_bytes);
 	n = k->n;
 	k->n = 0;
@@ -348,38 +338,12 @@ static bool start_keys(DorisScanState *s)
 	return true;
 }
 
-/* The least byte string above all that begin with the prefix; empty: there is none. */
-static DorisBytes bytes_after(DorisBytes prefix)
-{
-	uint8 *b = palloc(Max(prefix.len, 1));
-	size_t n = prefix.len;
-
-	if (n > 0)
-		memcpy(b, prefix.data, n);
-	while (n > 0 && b[n - 1] == 0xFF)
-		n--;
-	if (n > 0)
-		b[n - 1]++;
-	return (DorisBytes){b, n};
-}
-
-static DorisBytes bytes_join(DorisBytes a, DorisBytes b)
-{
-	uint8 *p = palloc(Max(a.len + b.len, 1));
-
-	if (a.len > 0)
-		memcpy(p, a.data, a.len);
-	if (b.len > 0)
-		memcpy(p + a.len, b.data, b.len);
-	return (DorisBytes){p, a.len + b.len};
-}
-
 /* Low, high and route of a range; false: nothing can be found. */
 static bool start_range(DorisScanState *s)
 {
 	DorisBytes prefix = EMPTY_BYTES;
 	int nkeys = list_length(s->keys);
-	ListCell *lc;
+	KeyRange range;
 
 	if (!start_keys(s))
 		return false;
@@ -389,44 +353,11 @@ static bool start_range(DorisScanState *s)
 		if (i + 1 == s->table->nroute)
 			s->spec.route = prefix;
 	}
-	s->spec.low = prefix;
-	s->spec.high = bytes_after(prefix);
-	foreach (lc, s->bounds)
-	{
-		List *l = lfirst(lc);
-		DorisColumn *col = &s->table->columns[s->table->key_attnums[nkeys] - 1];
-		int index = linitial_int(l);
-		int strategy = lsecond_int(l);
-		Oid other_type = (Oid) lthird_int(l);
-		bool lower =
-			strategy == BTGreaterStrategyNumber || strategy == BTGreaterEqualStrategyNumber;
-		Datum d = s->values[index];
-		int fit = 0;
-		DorisBytes edge;
-
-		if (s->nulls[index])
-			return false;
-		if (OidIsValid(other_type))
-			fit = ship_coerce(other_type, col->codec.type, &d);
-		if (fit != 0)
-		{
-			if ((fit > 0) == lower)
-				return false;
-			continue; /* a bound outside the type bounds nothing */
-		}
-		edge = bytes_join(prefix, segment_of(col, d));
-		/* segments delimit themselves, so all keys with this one lie between edge and what comes after it */
-		if (strategy == BTGreaterStrategyNumber || strategy == BTLessEqualStrategyNumber)
-			edge = bytes_after(edge);
-		/* above the greatest key there is nothing; an empty low would mean from the first on */
-		if (lower && edge.len == 0)
-			return false;
-		if (lower)
-			s->spec.low = edge;
-		else
-			s->spec.high = edge;
-	}
-	return s->spec.high.len == 0 || bytes_compare(s->spec.low, s->spec.high) < 0;
+	if (!bounds_apply(s->table, nkeys, s->bounds, s->values, s->nulls, prefix, &range))
+		return false;
+	s->spec.low = range.low;
+	s->spec.high = range.high;
+	return true;
 }
 
 /* What LIMIT and OFFSET together let through; 0: no limit that would be of use. */

@@ -31,7 +31,9 @@
 enum
 {
 	SHIP_NOT_IN = 100,
-	SHIP_IS_TRUE /* a boolean column by itself */
+	SHIP_IS_TRUE, /* a boolean column by itself */
+	SHIP_LIKE,
+	SHIP_PREFIX
 };
 
 static bool is_integer(Oid type)
@@ -39,8 +41,7 @@ static bool is_integer(Oid type)
 	return type == INT2OID || type == INT4OID || type == INT8OID;
 }
 
-/* The column that the expression is, perhaps under a relabelling; NULL: it is something else. */
-static Var *ship_column(DorisTable *t, Index varno, Expr *e)
+Var *ship_column(DorisTable *t, Index varno, Expr *e)
 {
 	Var *v;
 
@@ -51,6 +52,12 @@ static Var *ship_column(DorisTable *t, Index varno, Expr *e)
 		v->varattno > t->natts || t->columns[v->varattno - 1].id == 0)
 		return NULL;
 	return v;
+}
+
+bool ship_other(PlannerInfo *root, Index varno, Node *e)
+{
+	return !bms_is_member((int) varno, pull_varnos(root, e)) && !contain_volatile_functions(e) &&
+		   !contain_subplans(e);
 }
 
 bool ship_compare(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause, ShipCompare *out)
@@ -145,8 +152,7 @@ bool ship_compare(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause, S
 			collation != codec->collation)
 			return false;
 	}
-	if (bms_is_member((int) varno, pull_varnos(root, (Node *) right)) ||
-		contain_volatile_functions((Node *) right) || contain_subplans((Node *) right))
+	if (!ship_other(root, varno, (Node *) right))
 		return false;
 	out->attnum = v->varattno;
 	out->other = right;
@@ -226,6 +232,17 @@ static bool add_compare(AddContext *c, const ShipCompare *cmp)
 	return true;
 }
 
+/* exact: only when bytes tell all of it */
+static bool add_pattern(AddContext *c, Expr *e, bool exact)
+{
+	ShipPattern p;
+
+	if (c->negated || !pattern_match(c->root, c->table, c->varno, e, &p) || (exact && !p.exact))
+		return false;
+	add_step(c, p.like ? SHIP_LIKE : SHIP_PREFIX, p.attnum, p.other, InvalidOid);
+	return true;
+}
+
 static bool add_expr(AddContext *c, Expr *e)
 {
 	ShipCompare cmp;
@@ -285,6 +302,8 @@ static bool add_expr(AddContext *c, Expr *e)
 		add_step(c, SHIP_IS_TRUE, v->varattno, NULL, InvalidOid);
 		return true;
 	}
+	if (add_pattern(c, e, true))
+		return true;
 	return ship_compare(c->root, c->table, c->varno, e, &cmp) && add_compare(c, &cmp);
 }
 
@@ -300,6 +319,18 @@ bool ship_filter_add(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause
 		f->exprs = list_truncate(f->exprs, nexprs);
 		return false;
 	}
+	if (nsteps > 0)
+		add_step(&c, FILTER_AND, 0, NULL, InvalidOid);
+	return true;
+}
+
+bool ship_filter_narrow(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause, ShipFilter *f)
+{
+	int nsteps = list_length(f->steps);
+	AddContext c = {.root = root, .table = t, .varno = varno, .filter = f};
+
+	if (nsteps >= SHIP_MAX_STEPS * SHIP_STEP_INTS || !add_pattern(&c, clause, false))
+		return false;
 	if (nsteps > 0)
 		add_step(&c, FILTER_AND, 0, NULL, InvalidOid);
 	return true;
@@ -437,6 +468,29 @@ static int compare_bytes(const void *a, const void *b)
 	return bytes_compare(*(const DorisBytes *) a, *(const DorisBytes *) b);
 }
 
+/* The column's string begins as the pattern does. */
+static void emit_pattern(BuildContext *c, DorisColumn *col, bool like, Datum d)
+{
+	bool whole;
+	DorisBytes prefix = pattern_prefix(&col->codec, like, d, &whole);
+	DorisBytes after;
+
+	if (col->key_position > 0)
+		prefix = codec_prefix_segment(prefix, whole);
+	if (whole)
+	{
+		emit(c, FILTER_EQ, col->id, prefix);
+		return;
+	}
+	emit(c, FILTER_GE, col->id, prefix);
+	after = bytes_after(prefix);
+	if (after.len > 0)
+	{
+		emit(c, FILTER_LT, col->id, after);
+		emit(c, FILTER_AND, 0, EMPTY_BYTES);
+	}
+}
+
 /* column = ANY (array): NULL elements can only make it unknown, so they are left out; with negate they make it so. */
 static void emit_in(BuildContext *c, DorisColumn *col, Datum array, Oid other_type, bool negate)
 {
@@ -562,6 +616,10 @@ ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values, co
 				break;
 			case SHIP_IS_TRUE:
 				emit_compare(&c, col, FILTER_EQ, BoolGetDatum(true));
+				break;
+			case SHIP_LIKE:
+			case SHIP_PREFIX:
+				emit_pattern(&c, col, op == SHIP_LIKE, d);
 				break;
 			case FILTER_IS_NULL:
 				emit(&c, op, col->id, EMPTY_BYTES);
