@@ -429,6 +429,7 @@ static DorisStatus page_take(DorisScan *s, Stream *st, DorisError *err)
 	st->asked = false;
 	p->next = s->pages;
 	s->pages = p;
+	s->taken++;
 	status = page_accept(s, st, p, t, err);
 	topology_unref(t);
 	return status;
@@ -501,13 +502,16 @@ static DorisStatus scan_page(DorisScan *s, DorisError *err)
 	}
 }
 
-/* OK also when a stream went on elsewhere, without a page. */
 DorisStatus scan_more(DorisScan *s, DorisError *err)
 {
+	uint64_t taken = s->taken;
 	DorisStatus st;
 
+	/* one deadline until there is a page: streams that go on elsewhere do not begin another one (I6) */
 	client_begin(s->c);
-	st = scan_page(s, err);
+	do
+		st = scan_page(s, err);
+	while (st == DORIS_OK && s->taken == taken);
 	if (st != DORIS_OK && st != DORIS_NOT_FOUND)
 		s->failed = true;
 	return st;

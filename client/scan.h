@@ -59,6 +59,7 @@ struct DorisScan
 	AggregateProgram *aggregate;
 	AggregateTable *groups; /* of all pages taken; NULL: rows are handed out */
 	uint64_t given;			/* rows handed out */
+	uint64_t taken;			/* pages */
 	bool failed;			/* an error was returned: only closing is left */
 	int pause_ms;
 	/* order.c */
@@ -70,7 +71,7 @@ struct DorisScan
 /* ---- scan.c ---- */
 /* Asks for the stream's next page. */
 extern void stream_ask(DorisScan *s, Stream *st);
-/* Waits for a stream that is needed: a page more, or other streams in its place. NOT_FOUND: there are no streams. */
+/* Waits for a page of a stream that is needed, or of one that takes its place. NOT_FOUND: there are no streams. */
 extern DORIS_MUST_CHECK DorisStatus scan_more(DorisScan *s, DorisError *err);
 /* All keys up to this one have come from the stream. */
 static inline DorisBytes stream_token(const Stream *st)
