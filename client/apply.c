@@ -217,7 +217,7 @@ static DorisStatus target_silent(ApplyRun *r, ApplyTarget *t, DorisError *err)
 	DorisError why = *err;
 	DorisStatus st;
 
-	t->peer->count.retries++;
+	count_retry(r->c, t->peer);
 	if (++t->tries >= CLIENT_TRIES || clock_mono_ms() >= r->c->until)
 	{
 		/* whatever the verdict: again as the topology then says, to the deadline */
@@ -261,7 +261,7 @@ static DorisStatus target_answer(ApplyRun *r, ApplyTarget *t, DorisError *err)
 	apply_reply_free(&reply);
 	call_abandon(r->c, &t->call);
 	t->at += t->sent;
-	t->peer->count.rows += t->sent;
+	count_rows(r->c, t->peer, t->sent);
 	return DORIS_OK;
 }
 

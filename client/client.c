@@ -609,6 +609,20 @@ DorisStatus doris_namespace(DorisClient *c, const char *name, NsDef *out, DorisE
 	return nsdef_copy(def, out, err);
 }
 
+/* Newer peers come first: their round trip holds. */
+static void counters_add(DorisNodeCounters *sum, const DorisNodeCounters *older)
+{
+	sum->requests += older->requests;
+	sum->rows += older->rows;
+	sum->bytes += older->bytes;
+	sum->retries += older->retries;
+	sum->failovers += older->failovers;
+	sum->time_us += older->time_us;
+	if (sum->round_trips == 0)
+		sum->round_trip_ns = older->round_trip_ns;
+	sum->round_trips += older->round_trips;
+}
+
 const DorisNodeCounters *doris_counters(const DorisClient *c, uint32_t *n)
 {
 	DorisClient *mine = (DorisClient *) (uintptr_t) c; /* only the cache of the answer changes */
@@ -624,7 +638,22 @@ const DorisNodeCounters *doris_counters(const DorisClient *c, uint32_t *n)
 		return mine->counters;
 	mine->counters = counters;
 	for (p = c->peers; p != NULL; p = p->next)
-		if (p->node != 0)
+	{
+		uint32_t i = c->readdressed ? 0 : *n;
+
+		if (p->node == 0)
+			continue;
+		while (i < *n && counters[i].node != p->node)
+			i++;
+		if (i == *n)
 			counters[(*n)++] = p->count;
+		else
+			counters_add(&counters[i], &p->count);
+	}
 	return counters;
+}
+
+uint64_t doris_activity(const DorisClient *c)
+{
+	return c->activity;
 }

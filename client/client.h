@@ -54,7 +54,8 @@ typedef struct Line
 	bool in_flight;	  /* a request was sent and not answered yet */
 	bool orphan;	  /* in_flight, but nobody waits for it any more */
 	uint64_t request; /* in_flight: its id */
-	uint64_t sent_ms; /* in_flight: since when */
+	uint64_t sent_us; /* in_flight: since when */
+	size_t sent_bytes;
 } Line;
 
 typedef struct Peer
@@ -180,6 +181,8 @@ struct DorisClient
 	int spin_rest;					  /* calls that will not spin */
 	int spin_penalty;
 	DorisNodeCounters *counters; /* what doris_counters returned last */
+	uint64_t activity;			 /* grows whenever a counter does */
+	bool readdressed;			 /* a node has counters under two addresses */
 	struct pollfd *pollfds;
 	int *fds;
 	int nfds_cap;
@@ -228,6 +231,22 @@ typedef struct RowPlace
 } RowPlace;
 /* By vnode, then by key: the order in which a node's store has them. */
 extern void places_sort(RowPlace *places, uint32_t n);
+
+static inline void count_rows(DorisClient *c, Peer *p, uint64_t n)
+{
+	p->count.rows += n;
+	c->activity++;
+}
+static inline void count_retry(DorisClient *c, Peer *p)
+{
+	p->count.retries++;
+	c->activity++;
+}
+static inline void count_failover(DorisClient *c, Peer *p)
+{
+	p->count.failovers++;
+	c->activity++;
+}
 
 /* ---- raw.c: rows as given copies have them ---- */
 typedef struct Projection

@@ -206,9 +206,16 @@ typedef struct DorisNodeCounters
 	uint64_t bytes; /* both ways */
 	uint64_t retries;
 	uint64_t failovers; /* reads that went on at another copy */
+	uint64_t
+		time_us; /* from sending each request to taking its reply; those under way at once count each */
+	/* a running median over short requests; those that it is made of (0: not measured yet) */
+	uint64_t round_trip_ns;
+	uint64_t round_trips;
 } DorisNodeCounters;
-/* An array of *n, valid until the next call; since connect. */
+/* An array of *n, each node once, valid until the next call; since connect. */
 extern const DorisNodeCounters *doris_counters(const DorisClient *c, uint32_t *n);
+/* A number that has changed whenever a counter has. */
+extern uint64_t doris_activity(const DorisClient *c);
 
 /* One node's counters by name. Free with stats_reply_free. */
 extern DORIS_MUST_CHECK DorisStatus doris_node_stats(DorisClient *c, uint32_t node, StatsReply *out,

@@ -125,7 +125,7 @@ DorisStatus hint_keep(DorisClient *c, Topology *t, const TopoNode *target, MsgTy
 			{
 				DorisError why = *err;
 
-				p->count.retries++;
+				count_retry(c, p);
 				/* its verdict is a new topology, in which another is asked */
 				if (nth > 0 && client_report(c, p->node, why.message, until) == VERDICT_FAILED)
 					st = doris_error(err, DORIS_STALE_EPOCH, "%.400s", why.message);

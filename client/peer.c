@@ -19,6 +19,7 @@
 #define LINE_ORPHAN_MS 1000 /* a forgotten request may hold up others no longer */
 #define SUSPECT_REFUSED_MS 200
 #define SUSPECT_SILENT_MS 2000
+#define ROUND_TRIP_BYTES 4096 /* longer messages tell more than the way there and back */
 
 /* ---- peers ---- */
 Peer *peer_of_address(DorisClient *c, const char *address)
@@ -40,15 +41,22 @@ Peer *peer_of_address(DorisClient *c, const char *address)
 Peer *peer_of_node(DorisClient *c, const TopoNode *n)
 {
 	Peer *p;
+	bool elsewhere = false;
 
 	for (p = c->peers; p != NULL; p = p->next)
-		if (p->node == n->id && strcmp(p->address, n->address) == 0)
+	{
+		if (p->node != n->id)
+			continue;
+		if (strcmp(p->address, n->address) == 0)
 			return p;
+		elsewhere = true;
+	}
 	p = peer_of_address(c, n->address);
 	if (p != NULL)
 	{
 		p->node = n->id;
 		p->count.node = n->id;
+		c->readdressed |= elsewhere;
 	}
 	return p;
 }
@@ -175,7 +183,8 @@ static DorisStatus line_send(DorisClient *c, Line *l, Call *call, DorisError *er
 		l->in_flight = true;
 		l->orphan = false;
 		l->request = e.request;
-		l->sent_ms = clock_mono_ms();
+		l->sent_us = clock_mono_us();
+		l->sent_bytes = c->out.len;
 		call->state = CALL_SENT;
 		if (!call->handing_on)
 			call->maybe_arrived = true;
@@ -183,6 +192,7 @@ static DorisStatus line_send(DorisClient *c, Line *l, Call *call, DorisError *er
 		{
 			call->peer->count.requests++;
 			call->peer->count.bytes += c->out.len;
+			c->activity++;
 		}
 	}
 	/* one big message must not keep its memory for ever */
@@ -197,6 +207,31 @@ static void fail_unreachable(DorisClient *c, Call *call, const char *what)
 			  doris_error(&call->err, DORIS_UNREACHABLE, "%s %s", peer_name(c, call->peer), what));
 }
 
+/*
+ * Books a reply. A short question with a short answer tells the peer's round trip, as a running median: a sample
+ * moves it by a sixteenth at most, however late it is.
+ */
+static void count_reply(DorisClient *c, Peer *p, const Line *l, const Call *call, size_t len)
+{
+	DorisNodeCounters *n = &p->count;
+	uint64_t took = clock_mono_us() - l->sent_us;
+	uint64_t step = n->round_trip_ns / 16;
+
+	c->activity++;
+	n->bytes += len;
+	n->time_us += took;
+	if ((call->type != MSG_GET && call->type != MSG_STATS) || call->handing_on ||
+		l->sent_bytes > ROUND_TRIP_BYTES || len > ROUND_TRIP_BYTES)
+		return;
+	took *= 1000;
+	if (n->round_trips++ == 0)
+		n->round_trip_ns = took;
+	else if (took > n->round_trip_ns)
+		n->round_trip_ns += took - n->round_trip_ns < step ? took - n->round_trip_ns : step;
+	else
+		n->round_trip_ns -= n->round_trip_ns - took < step ? n->round_trip_ns - took : step;
+}
+
 /* A reply for the head of the line. False: it is not over (handed a topology on, asks again). */
 static void call_take(DorisClient *c, Peer *p, Line *l, Call *call, DorisBytes raw)
 {
@@ -206,7 +241,7 @@ static void call_take(DorisClient *c, Peer *p, Line *l, Call *call, DorisBytes r
 
 	l->in_flight = false;
 	if (l != &p->background)
-		p->count.bytes += raw.len;
+		count_reply(c, p, l, call, raw.len);
 	st = envelope_read(&c->keys, raw.data, raw.len, &e, &body, &call->scratch, &call->err);
 	if (st == DORIS_OK && (e.request != l->request || (e.type & DORIS_REPLY) == 0))
 		st = doris_error(&call->err, DORIS_BAD_MESSAGE, "%s answered another request",
@@ -242,7 +277,7 @@ static void call_take(DorisClient *c, Peer *p, Line *l, Call *call, DorisBytes r
 		channel_free_reply(&call->raw);
 		call->handing_on = true;
 		call->state = CALL_QUEUED;
-		p->count.retries++;
+		count_retry(c, p);
 		return;
 	}
 	line_pop(l);
@@ -276,7 +311,8 @@ static void line_pump(DorisClient *c, Peer *p, Line *l, bool look)
 			}
 			if (st == DORIS_TIMEOUT && look && channel_state(l->channel) >= 0)
 			{
-				if (l->orphan && call != NULL && clock_mono_ms() - l->sent_ms > LINE_ORPHAN_MS)
+				if (l->orphan && call != NULL &&
+					clock_mono_us() - l->sent_us > LINE_ORPHAN_MS * 1000)
 				{
 					line_close(l);
 					continue;

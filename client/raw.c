@@ -219,7 +219,7 @@ static DorisStatus ask_take(RawRun *r, Ask *a, DorisError *err)
 		g->done = true;
 	}
 	a->at += reply.nrows;
-	a->peer->count.rows += reply.nrows;
+	count_rows(r->c, a->peer, reply.nrows);
 	get_reply_free(&reply);
 	call_abandon(r->c, &a->call);
 	return DORIS_OK;

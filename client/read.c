@@ -62,7 +62,7 @@ static const TopoNode *key_reader(DorisClient *c, Topology *t, GetKey *k, bool *
 			p->suspect_until = 0;
 		}
 		if (p != NULL && (k->nbad > 0 || i > 0))
-			p->count.failovers++;
+			count_failover(c, p);
 		return readers[i];
 	}
 	if (suspect != NULL)

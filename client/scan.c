@@ -260,7 +260,7 @@ static DorisStatus stream_failed(DorisScan *s, Stream *st, DorisStatus why, Dori
 	{
 		if (why == DORIS_UNREACHABLE || why == DORIS_TIMEOUT)
 			peer_suspect(st->peer, why);
-		st->peer->count.failovers++;
+		count_failover(c, st->peer);
 		if (nbad < DORIS_MAX_GROUPS)
 			bad[nbad++] = st->node;
 	}
@@ -363,7 +363,7 @@ static DorisStatus page_accept(DorisScan *s, Stream *st, Page *p, Topology *t, D
 	uint32_t nstaged = 0;
 	DorisStatus status = DORIS_OK;
 
-	st->peer->count.rows += p->reply.nrows;
+	count_rows(s->c, st->peer, p->reply.nrows);
 	s->pause_ms = 5;
 	st->nbad = 0;
 	st->paged = true;

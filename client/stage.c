@@ -430,7 +430,7 @@ static StageVerdict target_silent(Txn *x, StageTarget *t, const DorisError *why,
 	if (t->call.maybe_arrived && !t->clean)
 		t->doubt = true; /* it may be acted on any time */
 	t->tries++;
-	t->peer->count.retries++;
+	count_retry(c, t->peer);
 	if (t->tries < CLIENT_TRIES && clock_mono_ms() < x->until)
 	{
 		if (client_pause(c, STAGE_PAUSE_MS << t->tries, err) != DORIS_OK)
@@ -500,7 +500,7 @@ static StageVerdict target_answer(Txn *x, StageTarget *t, DorisError *err)
 	}
 	stage_reply_free(&reply);
 	t->doubt = true;
-	t->peer->count.rows += t->sent;
+	count_rows(x->c, t->peer, t->sent);
 	call_abandon(x->c, &t->call);
 	FAULT_POINT("client-staged-one");
 	return STAGE_GO;

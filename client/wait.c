@@ -6,21 +6,12 @@
  */
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "client.h"
 
 #define WAIT_STEP_MS 10 /* lost connections show only when asked for */
 #define SPIN_US 130		/* a round trip on a quiet machine, and a little */
 #define SPIN_REST_MAX 256
-
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-}
 
 static int wait_poll(const int *fds, int nfds, struct pollfd *p, int timeout_ms)
 {
@@ -83,7 +74,7 @@ static void call_spin(DorisClient *c, Call *call)
 		c->spin_rest--;
 		return;
 	}
-	end = now_us() + SPIN_US;
+	end = clock_mono_us() + SPIN_US;
 	do
 	{
 		call_pump(c, call, false);
@@ -92,7 +83,7 @@ static void call_spin(DorisClient *c, Call *call)
 			c->spin_penalty = 1;
 			return;
 		}
-	} while (now_us() < end);
+	} while (clock_mono_us() < end);
 	c->spin_penalty = c->spin_penalty * 2 > SPIN_REST_MAX ? SPIN_REST_MAX : c->spin_penalty * 2 + 1;
 	c->spin_rest = c->spin_penalty;
 }
@@ -236,7 +227,7 @@ DorisStatus peers_connect(DorisClient *c, Peer **peers, int n, uint64_t until, P
 			/* the connection may just have been lost and the node be back: short growing pauses */
 			st = client_pause(c, 60 << tries, err);
 			tries++;
-			refused->count.retries++;
+			count_retry(c, refused);
 			peer_revive(c, refused);
 		}
 		else

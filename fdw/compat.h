@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -104,6 +105,16 @@ static inline void InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	rsinfo->setDesc = CreateTupleDescCopy(desc);
 	MemoryContextSwitchTo(old);
 }
+#endif
+
+/* Up to 14, a preloaded library asks for shared memory while it is loaded; from 15 on in a hook. */
+#if PG_VERSION_NUM >= 150000
+typedef shmem_request_hook_type compat_shmem_request;
+#define compat_on_shmem_request(request, previous) \
+	((previous) = shmem_request_hook, shmem_request_hook = (request))
+#else
+typedef void (*compat_shmem_request)(void);
+#define compat_on_shmem_request(request, previous) ((previous) = NULL, (request) ())
 #endif
 
 /* ---- planner and executor ---- */

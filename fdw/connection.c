@@ -32,6 +32,8 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
 int doris_read_group = 0;
@@ -46,6 +48,9 @@ typedef struct Connection
 	uint32 server_hash;	 /* of the syscache entry that it was made from */
 	bool valid;			 /* false: the server's options have changed since */
 	bool used;			 /* in this transaction: then it stays, valid or not */
+	Oid userid;			 /* who connected */
+	TimestampTz since;	 /* when */
+	uint64 activity;	 /* for stats_note */
 	int deadline;		 /* as last set, so that setting is cheap */
 	int read_group;
 } Connection;
@@ -194,6 +199,10 @@ static void connection_close(Connection *conn)
 
 	conn->client = NULL;
 	conn->used = false;
+	if (client == NULL)
+		return;
+	stats_note(conn->serverid, client, &conn->activity);
+	stats_disconnected(conn->serverid);
 	doris_disconnect(client);
 }
 
@@ -236,6 +245,7 @@ static void connections_init(void)
 
 	connections =
 		hash_create("doris_fdw connections", 8, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	stats_prepare();
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_changed, (Datum) 0);
 	before_shmem_exit(connections_at_exit, (Datum) 0);
 }
@@ -257,7 +267,7 @@ static void check_user_mapping(Oid serverid, Oid userid)
 					quote_identifier(server->servername)));
 }
 
-static void connection_open(Connection *conn)
+static void connection_open(Connection *conn, Oid userid)
 {
 	DorisServerOptions *server;
 	DorisOptions options = {0};
@@ -279,6 +289,9 @@ static void connection_open(Connection *conn)
 		conn->client = NULL;
 		doris_ereport(&err, NULL, (DorisBytes){0});
 	}
+	conn->userid = userid;
+	conn->since = GetCurrentTimestamp();
+	conn->activity = 0;
 }
 
 DorisClient *connection_get(Oid serverid, Oid userid)
@@ -300,7 +313,7 @@ DorisClient *connection_get(Oid serverid, Oid userid)
 	if (conn->client != NULL && !conn->valid && !conn->used)
 		connection_close(conn);
 	if (conn->client == NULL)
-		connection_open(conn);
+		connection_open(conn, userid);
 	if (conn->deadline != doris_statement_deadline)
 	{
 		doris_set_deadline(conn->client, doris_statement_deadline);
@@ -328,11 +341,116 @@ void connection_end_transaction(void)
 		if (conn->client == NULL || !conn->used)
 			continue;
 		conn->used = false;
+		stats_note(conn->serverid, conn->client, &conn->activity);
 		if (conn->valid)
 			doris_pump(conn->client);
 		else
 			connection_close(conn);
 	}
+}
+
+void connection_note_all(void)
+{
+	HASH_SEQ_STATUS seq;
+	Connection *conn;
+
+	if (connections == NULL)
+		return;
+	hash_seq_init(&seq, connections);
+	while ((conn = hash_seq_search(&seq)) != NULL)
+		if (conn->client != NULL)
+			stats_note(conn->serverid, conn->client, &conn->activity);
+}
+
+/* ---- SQL functions ---- */
+
+PG_FUNCTION_INFO_V1(doris_fdw_connections);
+
+/* doris_fdw_connections() */
+Datum doris_fdw_connections(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	HASH_SEQ_STATUS seq;
+	Connection *conn;
+	List *open = NIL;
+	ListCell *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (connections == NULL)
+		return (Datum) 0;
+	/* first, because looking into catalogues may raise an error */
+	hash_seq_init(&seq, connections);
+	while ((conn = hash_seq_search(&seq)) != NULL)
+		if (conn->client != NULL)
+			open = lappend(open, conn);
+	foreach (lc, open)
+	{
+		ForeignServer *server;
+		Topology *topology;
+		char *user;
+		NameData name = {0};
+		Datum values[6] = {0};
+		bool nulls[6] = {0};
+
+		conn = lfirst(lc);
+		server = GetForeignServerExtended(conn->serverid, FSV_MISSING_OK);
+		user = GetUserNameFromId(conn->userid, true);
+		topology = doris_topology(conn->client);
+		values[3] = Int64GetDatum((int64) topology->epoch);
+		topology_unref(topology);
+		nulls[0] = server == NULL;
+		if (server != NULL)
+			namestrcpy(&name, server->servername);
+		values[0] = NameGetDatum(&name);
+		nulls[1] = user == NULL;
+		if (user != NULL)
+			values[1] = DirectFunctionCall1(namein, CStringGetDatum(user));
+		values[2] = CStringGetTextDatum(server == NULL ? "dropped"
+										: conn->valid  ? "ready"
+													   : "changed");
+		values[4] = TimestampTzGetDatum(conn->since);
+		values[5] = BoolGetDatum(conn->used);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+static void check_unused(const Connection *conn)
+{
+	ForeignServer *server;
+
+	if (conn->client == NULL || !conn->used)
+		return;
+	server = GetForeignServerExtended(conn->serverid, FSV_MISSING_OK);
+	ereport(ERROR, errcode(ERRCODE_OBJECT_IN_USE),
+			errmsg("cannot disconnect from server \"%s\": this transaction has used it",
+				   server != NULL ? server->servername : "(dropped)"),
+			errhint("Disconnect after COMMIT or ROLLBACK."));
+}
+
+PG_FUNCTION_INFO_V1(doris_fdw_disconnect);
+
+/* doris_fdw_disconnect(server name): was there a connection? NULL: all servers. */
+Datum doris_fdw_disconnect(PG_FUNCTION_ARGS)
+{
+	Oid only = PG_ARGISNULL(0) ? InvalidOid : argument_server(fcinfo, 0);
+	HASH_SEQ_STATUS seq;
+	Connection *conn;
+	List *open = NIL;
+	ListCell *lc;
+
+	if (connections == NULL)
+		PG_RETURN_BOOL(false);
+	hash_seq_init(&seq, connections);
+	while ((conn = hash_seq_search(&seq)) != NULL)
+		if (conn->client != NULL && (!OidIsValid(only) || conn->serverid == only))
+			open = lappend(open, conn);
+	/* all or none of them */
+	foreach (lc, open)
+		check_unused(lfirst(lc));
+	foreach (lc, open)
+		connection_close(lfirst(lc));
+	PG_RETURN_BOOL(open != NIL);
 }
 
 Oid connection_default_server(void)

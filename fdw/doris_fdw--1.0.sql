@@ -204,6 +204,26 @@ CREATE EVENT TRIGGER doris_ddl_end ON ddl_command_end
 	WHEN TAG IN ('CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'ALTER TABLE', 'IMPORT FOREIGN SCHEMA')
 	EXECUTE FUNCTION doris_ddl_end();
 
+/* ---- what this backend, and all of them, have asked of the nodes ---- */
+
+CREATE FUNCTION doris_fdw_stats(OUT server name, OUT node text, OUT requests bigint, OUT rows bigint, OUT bytes bigint,
+	OUT retries bigint, OUT failovers bigint, OUT time_ms double precision, OUT round_trip_ms double precision,
+	OUT total_requests bigint, OUT total_rows bigint, OUT total_bytes bigint, OUT total_retries bigint,
+	OUT total_failovers bigint, OUT total_time_ms double precision, OUT since timestamptz) RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+CREATE VIEW doris_fdw_stats AS SELECT * FROM doris_fdw_stats() ORDER BY server, node;
+
+CREATE FUNCTION doris_fdw_stats_reset() RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+CREATE FUNCTION doris_fdw_connections(OUT server name, OUT user_name name, OUT state text, OUT epoch bigint,
+	OUT since timestamptz, OUT in_transaction boolean) RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+CREATE FUNCTION doris_fdw_disconnect(server name DEFAULT NULL) RETURNS boolean
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
 /* ---- views ---- */
 
 CREATE VIEW doris_nodes AS
@@ -592,7 +612,7 @@ COMMENT ON FUNCTION doris_verify(text, boolean, name) IS
 REVOKE ALL ON SCHEMA doris FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA doris FROM PUBLIC;
 
-GRANT SELECT ON doris_nodes, doris_vnodes, doris_namespaces, doris_plans, doris_events TO PUBLIC;
+GRANT SELECT ON doris_nodes, doris_vnodes, doris_namespaces, doris_plans, doris_events, doris_fdw_stats TO PUBLIC;
 
 REVOKE ALL ON FUNCTION doris_create_cluster(int, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_add_node(text, text, text, int) FROM PUBLIC;
@@ -619,6 +639,7 @@ REVOKE ALL ON FUNCTION doris_wait(int, interval, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_set_weight(text, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_set(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_verify(text, boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_fdw_stats_reset() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION doris_create_cluster(int, int) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_add_node(text, text, text, int) TO doris_admin;
@@ -645,6 +666,7 @@ GRANT EXECUTE ON FUNCTION doris_wait(int, interval, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_set_weight(text, int) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_set(text, text) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_verify(text, boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_fdw_stats_reset() TO doris_admin;
 
 GRANT USAGE ON SCHEMA doris TO doris_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA doris TO doris_admin;

@@ -58,6 +58,17 @@ extern void connection_rethrow(void);
 /* The only server of this wrapper in the database or, when there are several, the one named doris. */
 extern Oid connection_default_server(void);
 
+/* What the clients have counted goes to stats.c. */
+extern void connection_note_all(void);
+
+/* ---- stats.c: doris_fdw_stats ---- */
+extern void stats_init(void);	 /* from _PG_init: shared memory, when preloaded */
+extern void stats_prepare(void); /* before any other but stats_init */
+/* Books what the client has counted since the last time; *activity: kept for it, 0 at first. Raises nothing. */
+extern void stats_note(Oid serverid, DorisClient *client, uint64 *activity);
+/* The server's client, noted before, goes: the next one counts from 0. */
+extern void stats_disconnected(Oid serverid);
+
 /* ---- options.c ---- */
 typedef struct DorisServerOptions
 {

@@ -209,6 +209,7 @@ typedef struct DorisWork
 	DorisNodeCounters *before; /* at work_begin */
 	uint32 nbefore;
 	DorisNodeCounters *sum; /* by node */
+	uint64 activity;		/* doris_activity when before was taken */
 } DorisWork;
 
 extern DorisWork *work_create(void);

@@ -21,8 +21,10 @@ void work_begin(DorisWork *w, DorisClient *client)
 	const DorisNodeCounters *now;
 	uint32_t n;
 
-	if (w == NULL)
+	/* called for each row: most come from a page that is here already */
+	if (w == NULL || (w->before != NULL && w->activity == doris_activity(client)))
 		return;
+	w->activity = doris_activity(client);
 	now = doris_counters(client, &n);
 	if (n > w->cap)
 	{
@@ -71,7 +73,7 @@ void work_end(DorisWork *w, DorisClient *client)
 	const DorisNodeCounters *now;
 	uint32_t n;
 
-	if (w == NULL)
+	if (w == NULL || w->activity == doris_activity(client))
 		return;
 	now = doris_counters(client, &n);
 	for (uint32_t i = 0; i < n; i++)
@@ -83,7 +85,8 @@ void work_end(DorisWork *w, DorisClient *client)
 			if (w->before[j].node == now[i].node)
 				was = w->before[j];
 		if (now[i].requests == was.requests && now[i].rows == was.rows &&
-			now[i].bytes == was.bytes && now[i].retries == was.retries)
+			now[i].bytes == was.bytes && now[i].retries == was.retries &&
+			now[i].failovers == was.failovers)
 			continue;
 		sum = work_of_node(w, now[i].node);
 		sum->requests += now[i].requests - was.requests;
@@ -91,6 +94,7 @@ void work_end(DorisWork *w, DorisClient *client)
 		sum->bytes += now[i].bytes - was.bytes;
 		sum->retries += now[i].retries - was.retries;
 		sum->failovers += now[i].failovers - was.failovers;
+		sum->time_us += now[i].time_us - was.time_us;
 	}
 }
 
@@ -120,6 +124,8 @@ void work_explain(DorisWork *w, DorisClient *client, ExplainState *es)
 				appendStringInfo(&s, " retries=" UINT64_FORMAT, c->retries);
 			if (c->failovers > 0)
 				appendStringInfo(&s, " failovers=" UINT64_FORMAT, c->failovers);
+			if (es->timing)
+				appendStringInfo(&s, " time=%.3f", (double) c->time_us / 1000.0);
 			ExplainPropertyText(psprintf("Node %s", name), s.data, es);
 			continue;
 		}
@@ -130,6 +136,8 @@ void work_explain(DorisWork *w, DorisClient *client, ExplainState *es)
 		ExplainPropertyUInteger("Bytes", "B", c->bytes, es);
 		ExplainPropertyUInteger("Retries", NULL, c->retries, es);
 		ExplainPropertyUInteger("Failovers", NULL, c->failovers, es);
+		if (es->timing)
+			ExplainPropertyFloat("Time", "ms", (double) c->time_us / 1000.0, 3, es);
 		ExplainCloseGroup("Node", NULL, true, es);
 	}
 	ExplainCloseGroup("Nodes", "Nodes", false, es);

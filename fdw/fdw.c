@@ -14,6 +14,7 @@ void _PG_init(void);
 void _PG_init(void)
 {
 	settings_init();
+	stats_init();
 	xact_init();
 	join_plan_init();
 }

@@ -25,6 +25,14 @@ uint64_t clock_mono_ms(void)
 	return read_clock_ms(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_mono_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
 void clock_init(DorisClock *c, uint64_t floor)
 {
 	pthread_mutex_init(&c->lock, NULL);

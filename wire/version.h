@@ -42,6 +42,7 @@ extern uint64_t clock_next(DorisClock *c);				  /* above all given and observed 
 extern void clock_observe(DorisClock *c, uint64_t stamp); /* move on so that next is above stamp */
 extern uint64_t clock_wall_ms(void);					  /* CLOCK_REALTIME in ms */
 extern uint64_t clock_mono_ms(void);					  /* CLOCK_MONOTONIC in ms, for deadlines */
+extern uint64_t clock_mono_us(void);					  /* the same in µs, for measuring */
 static inline uint64_t clock_ms_of(uint64_t stamp)
 {
 	return stamp >> 16;
