@@ -127,6 +127,14 @@ typedef struct DorisScanSpec
 		limit; /* so many rows will be taken, about: nodes need not read beyond them; 0: nobody knows */
 	DorisOrder order;	  /* over all vnodes; not with aggregates */
 	DorisBytes aggregate; /* aggregate.h program: only groups are asked for; empty: rows */
+	/* without route: only these, rising; NULL: all. For a part of the rows: keys spread over vnodes at random */
+	const uint32_t *vnodes;
+	uint32_t nvnodes;
+	/* not with aggregates: only a random sample, each row with probability share / 2^64 (sample.h); 0: all */
+	uint64_t share;
+	uint64_t seed;
+	uint32_t
+		max_ms; /* from opening: later no more is waited for, and TIMEOUT is the end; 0: no limit. In any order only */
 } DorisScanSpec;
 
 typedef struct DorisScan DorisScan;
@@ -139,6 +147,8 @@ extern DORIS_MUST_CHECK DorisStatus doris_scan_open(DorisClient *c, const DorisS
 													DorisScan **out, DorisError *err);
 /* DORIS_OK and a row (valid until the next call on this scan), or DORIS_NOT_FOUND at the end. */
 extern DORIS_MUST_CHECK DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err);
+/* With a sample: the rows that pass the filter, in the sample or not, up to the page being handed out. */
+extern uint64_t doris_scan_passed(const DorisScan *s);
 /*
  * Reads a scan with aggregates to its end. The groups are the scan's and stay until it is closed. TOO_BIG: there are more than
  * DORIS_AGGREGATE_MAX_GROUPS, or too large ones: read the rows instead.

@@ -21,6 +21,7 @@ static DorisStatus page_put(DorisScan *s, Page *p, uint32_t i, bool found, Doris
 		p->skip[i] = true;
 		return DORIS_OK;
 	}
+	s->passed++;
 	if (s->groups != NULL)
 	{
 		p->skip[i] = true;

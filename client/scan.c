@@ -84,6 +84,8 @@ void stream_ask(DorisScan *s, Stream *st)
 					   .high = s->spec.high,
 					   .filter = s->spec.filter,
 					   .aggregate = s->spec.aggregate,
+					   .share = s->spec.share,
+					   .seed = s->spec.seed,
 					   .all_columns = s->spec.columns == NULL,
 					   .ncolumns = s->spec.columns == NULL ? 0 : s->spec.ncolumns,
 					   .columns = (uint16_t *) (uintptr_t) s->spec.columns,
@@ -364,6 +366,7 @@ static DorisStatus page_accept(DorisScan *s, Stream *st, Page *p, Topology *t, D
 	DorisStatus status = DORIS_OK;
 
 	count_rows(s->c, st->peer, p->reply.nrows);
+	s->passed += p->reply.passed;
 	s->pause_ms = 5;
 	st->nbad = 0;
 	st->paged = true;
@@ -549,7 +552,9 @@ DorisStatus doris_scan_open(DorisClient *c, const DorisScanSpec *spec, DorisScan
 		st = filter_decode(s->spec.filter, s->ns, &s->filter, err);
 	if (st == DORIS_OK)
 		st = groups_open(s, err);
-	n = spec->route.len > 0 ? 1 : c->topo->vnodes;
+	if (spec->max_ms > 0)
+		s->stop_ms = clock_mono_ms() + spec->max_ms;
+	n = spec->route.len > 0 ? 1 : spec->vnodes != NULL ? spec->nvnodes : c->topo->vnodes;
 	if (st == DORIS_OK)
 	{
 		vnodes = malloc(n * sizeof(*vnodes));
@@ -563,7 +568,7 @@ DorisStatus doris_scan_open(DorisClient *c, const DorisScanSpec *spec, DorisScan
 		uint32_t i;
 
 		for (i = 0; i < n; i++)
-			vnodes[i] = i;
+			vnodes[i] = spec->vnodes != NULL ? spec->vnodes[i] : i;
 		if (spec->route.len > 0)
 			vnodes[0] = route_vnode(spec->route, c->topo->vnodes);
 		st = streams_make(s, vnodes, n, false, none, no_bad, 0, err);
@@ -595,6 +600,8 @@ static DorisStatus any_next(DorisScan *s, DorisRow *row, DorisError *err)
 			page_remove(s, s->pages);
 		for (stream = s->streams; stream != NULL; stream = stream->next)
 			stream->needed = true;
+		if (s->stop_ms != 0 && clock_mono_ms() >= s->stop_ms)
+			return doris_error(err, DORIS_TIMEOUT, "the scan takes longer than it may");
 		st = scan_more(s, err);
 		if (st != DORIS_OK)
 			return st;
@@ -606,6 +613,11 @@ DorisStatus doris_scan_next(DorisScan *s, DorisRow *row, DorisError *err)
 	if (s->failed)
 		return doris_error(err, DORIS_INTERNAL, "the scan has failed before");
 	return s->spec.order == DORIS_ANY_ORDER ? any_next(s, row, err) : order_next(s, row, err);
+}
+
+uint64_t doris_scan_passed(const DorisScan *s)
+{
+	return s->passed;
 }
 
 void doris_scan_close(DorisScan *s)

@@ -60,7 +60,9 @@ struct DorisScan
 	AggregateTable *groups; /* of all pages taken; NULL: rows are handed out */
 	uint64_t given;			/* rows handed out */
 	uint64_t taken;			/* pages */
+	uint64_t passed;		/* of a sample: rows of which it was taken */
 	bool failed;			/* an error was returned: only closing is left */
+	uint64_t stop_ms; /* monotonic: no more pages are waited for after this; 0: no such time */
 	int pause_ms;
 	/* order.c */
 	Page *current; /* its rows come next, as long as they are */

@@ -3,7 +3,7 @@
  *
  * error.c and connection.c bring libdoris into a backend; codec.c turns datums into bytes and back; table.c joins a
  * foreign table with its namespace; namespace.c is the data definition, functions.c and operate.c are SQL functions; buffer.c holds a transaction's writes, xact.c
- * commits them; plan.c, shippable.c, scan.c, modify.c and explain.c are the executor's side.
+ * commits them; plan.c, estimate.c, shippable.c, scan.c, modify.c and explain.c are the executor's side.
  */
 #ifndef DORIS_FDW_H
 #define DORIS_FDW_H
@@ -66,6 +66,9 @@ extern void stats_init(void);	 /* from _PG_init: shared memory, when preloaded *
 extern void stats_prepare(void); /* before any other but stats_init */
 /* Books what the client has counted since the last time; *activity: kept for it, 0 at first. Raises nothing. */
 extern void stats_note(Oid serverid, DorisClient *client, uint64 *activity);
+#define ROUND_TRIPS_ENOUGH 4 /* that many tell more than what others have measured */
+/* What other backends have measured, the mean over the nodes; 0: nothing, or not preloaded. */
+extern double stats_round_trip_us(Oid serverid);
 /* The server's client, noted before, goes: the next one counts from 0. */
 extern void stats_disconnected(Oid serverid);
 
@@ -75,6 +78,8 @@ typedef struct DorisServerOptions
 	const char *hosts;
 	const char *key_file; /* NULL: plain */
 	int fetch_size;		  /* rows per scan reply; 0: the nodes' own limit */
+	bool remote_estimate;
+	double round_trip_cost;
 } DorisServerOptions;
 
 typedef struct DorisTableOptions
@@ -84,7 +89,9 @@ typedef struct DorisTableOptions
 	List *distribute_by; /* a prefix of key; NIL: the whole key */
 	bool direct;		 /* write_mode 'direct' */
 	int fetch_size;
-	int batch_size; /* rows per batch insert */
+	int batch_size;			/* rows per batch insert */
+	bool remote_estimate;	/* use_remote_estimate */
+	double round_trip_cost; /* the server's; 0: measured */
 } DorisTableOptions;
 
 extern DorisServerOptions *options_server(Oid serverid);

@@ -182,9 +182,23 @@ extern DorisTable *plan_table(RelOptInfo *rel);
 extern void plan_scan_wants(ForeignScan *scan, DorisTable *t, Bitmapset *attrs);
 extern ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 							  List *tlist, List *clauses, Plan *outer);
+
+/* ---- estimate.c: what the planner is told of the cluster ---- */
 /* Rows and bytes as the nodes count them, remembered for some seconds; false: could not ask. */
-extern bool plan_estimate(Oid serverid, DorisClient *client, const NsDef *ns, double *rows,
-						  double *bytes);
+extern bool estimate_table(Oid serverid, DorisClient *client, const NsDef *ns, double *rows,
+						   double *bytes);
+extern BlockNumber estimate_pages(double bytes);
+/* What a request and its answer cost the planner. */
+extern double estimate_round_trip(DorisTable *t, DorisClient *client);
+/* The value of an expression, if planning can know it: the parameters of a custom plan are known. */
+extern bool estimate_known(PlannerInfo *root, Expr *expr, Datum *value, bool *isnull);
+/*
+ * Has the nodes count rows that pass the filter, of table_rows in all; route: only where that leads. False: not all of its
+ * values are known, or it takes too long.
+ */
+extern bool estimate_condition(PlannerInfo *root, DorisTable *t, DorisClient *client,
+							   const ShipFilter *f, DorisBytes route, double table_rows,
+							   double *rows);
 
 /* ---- order.c ---- */
 typedef struct UsefulOrder

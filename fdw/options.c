@@ -4,6 +4,8 @@
 #include "doris_fdw.h"
 #include "transport.h"
 
+#include <math.h>
+
 #include "access/reloptions.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_foreign_server.h"
@@ -12,12 +14,14 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
 #define FETCH_SIZE_MAX 1000000
 #define BATCH_SIZE_MAX DORIS_MAX_KEYS
 #define BATCH_SIZE_DEFAULT 1000
+#define COST_MAX 1e9
 
 typedef struct OptionDef
 {
@@ -88,6 +92,28 @@ static void check_batch_size(const char *name, const char *value)
 	(void) parse_count(name, value, 1, BATCH_SIZE_MAX);
 }
 
+static void check_boolean(const char *name, const char *value)
+{
+	bool b;
+
+	if (!parse_bool(value, &b))
+		option_invalid(name, value, "It is a boolean: true or false.");
+}
+
+static double parse_cost(const char *name, const char *value)
+{
+	double d;
+
+	if (!parse_real(value, &d, 0, NULL) || isnan(d) || d < 0 || d > COST_MAX)
+		option_invalid(name, value, "It must be a number from 0 to 1000000000.");
+	return d;
+}
+
+static void check_cost(const char *name, const char *value)
+{
+	(void) parse_cost(name, value);
+}
+
 static void check_name(const char *name, const char *value)
 {
 	if (value[0] == '\0' || strlen(value) >= DORIS_NAME_MAX)
@@ -138,12 +164,15 @@ static const OptionDef option_defs[] = {
 	{"hosts", ForeignServerRelationId, check_hosts},
 	{"key_file", ForeignServerRelationId, check_key_file},
 	{"fetch_size", ForeignServerRelationId, check_fetch_size},
+	{"use_remote_estimate", ForeignServerRelationId, check_boolean},
+	{"round_trip_cost", ForeignServerRelationId, check_cost},
 	{"namespace", ForeignTableRelationId, check_name},
 	{"key", ForeignTableRelationId, check_names},
 	{"distribute_by", ForeignTableRelationId, check_names},
 	{"write_mode", ForeignTableRelationId, check_write_mode},
 	{"fetch_size", ForeignTableRelationId, check_fetch_size},
 	{"batch_size", ForeignTableRelationId, check_batch_size},
+	{"use_remote_estimate", ForeignTableRelationId, check_boolean},
 	{"column_name", AttributeRelationId, check_name},
 };
 
@@ -254,6 +283,10 @@ DorisServerOptions *options_server(Oid serverid)
 			result->key_file = value;
 		else if (strcmp(def->defname, "fetch_size") == 0)
 			result->fetch_size = parse_count("fetch_size", value, 0, FETCH_SIZE_MAX);
+		else if (strcmp(def->defname, "use_remote_estimate") == 0)
+			result->remote_estimate = defGetBoolean(def);
+		else if (strcmp(def->defname, "round_trip_cost") == 0)
+			result->round_trip_cost = parse_cost("round_trip_cost", value);
 	}
 	return result;
 }
@@ -262,10 +295,13 @@ DorisTableOptions *options_table(Oid relid)
 {
 	DorisTableOptions *result = palloc0(sizeof(DorisTableOptions));
 	ForeignTable *table = GetForeignTable(relid);
+	DorisServerOptions *server = options_server(table->serverid);
 	ListCell *lc;
 
 	result->batch_size = BATCH_SIZE_DEFAULT;
-	result->fetch_size = options_server(table->serverid)->fetch_size;
+	result->fetch_size = server->fetch_size;
+	result->remote_estimate = server->remote_estimate;
+	result->round_trip_cost = server->round_trip_cost;
 	foreach (lc, table->options)
 	{
 		DefElem *def = lfirst_node(DefElem, lc);
@@ -283,6 +319,8 @@ DorisTableOptions *options_table(Oid relid)
 			result->fetch_size = parse_count("fetch_size", value, 0, FETCH_SIZE_MAX);
 		else if (strcmp(def->defname, "batch_size") == 0)
 			result->batch_size = parse_count("batch_size", value, 1, BATCH_SIZE_MAX);
+		else if (strcmp(def->defname, "use_remote_estimate") == 0)
+			result->remote_estimate = defGetBoolean(def);
 	}
 	if (result->ns == NULL)
 		result->ns = get_rel_name(relid);

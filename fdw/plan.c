@@ -12,8 +12,8 @@
  * The access of a path is worked out again from its clauses when it becomes a plan: the same function over the same
  * clauses gives the same answer.
  *
- * Assumptions behind the costs: a round trip costs as much as sending some hundred rows, a row sent costs ten times what
- * a row costs that a node reads and passes over. An estimate of the rows comes from ANALYZE, else from the nodes' counters.
+ * Assumptions behind the costs: a row sent costs ten times what a row costs that a node reads and passes over; what a round trip
+ * costs is measured (estimate.c). An estimate of the rows comes from ANALYZE, else from the nodes' counters.
  */
 #include "executor.h"
 
@@ -31,11 +31,8 @@
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
-#include "utils/hsearch.h"
 #include "utils/selfuncs.h"
-#include "utils/timestamp.h"
 
-#define COST_ROUND_TRIP 10.0
 #define COST_ROW_SENT 0.1
 #define COST_ROW_READ 0.01
 #define COST_KEY 0.2 /* of a multi get beside its round trips */
@@ -43,9 +40,8 @@
 #define COST_CURSOR 0.5	 /* opened in a vnode, for a page in key order */
 #define COST_MERGED 0.01 /* a row of it */
 #define ROWS_PER_PAGE 10000.0
-#define MAX_BOUNDS 16	  /* more of them become filters */
-#define MAX_OUTER_SETS 12 /* sets of other tables tried for parameterized paths */
-#define ESTIMATE_MS 10000
+#define MAX_BOUNDS 16		/* more of them become filters */
+#define MAX_OUTER_SETS 12	/* sets of other tables tried for parameterized paths */
 #define ROWS_UNKNOWN 1000.0 /* when nobody can say */
 
 /* RelOptInfo.fdw_private */
@@ -56,6 +52,7 @@ typedef struct RelPlan
 	double filter_selectivity;
 	QualCost local_cost; /* of the others */
 	double vnodes_per_node;
+	double round_trip; /* cost */
 } RelPlan;
 
 /* How clauses bind a table's key. */
@@ -70,64 +67,6 @@ typedef struct KeyPlan
 	RestrictInfo *bound_rinfos[MAX_BOUNDS];
 	KeyBound bounds[MAX_BOUNDS];
 } KeyPlan;
-
-/* ---- estimates ---- */
-
-typedef struct EstimateKey
-{
-	Oid serverid;
-	uint32 ns;
-} EstimateKey;
-
-typedef struct Estimate
-{
-	EstimateKey key;
-	TimestampTz at;
-	double rows;
-	double bytes;
-} Estimate;
-
-bool plan_estimate(Oid serverid, DorisClient *client, const NsDef *ns, double *rows, double *bytes)
-{
-	static HTAB *cache = NULL;
-	EstimateKey key = {serverid, ns->id};
-	TimestampTz now = GetCurrentTimestamp();
-	Estimate *e;
-	bool found;
-
-	if (cache == NULL)
-	{
-		HASHCTL ctl = {.keysize = sizeof(EstimateKey), .entrysize = sizeof(Estimate)};
-
-		cache = hash_create("doris estimates", 16, &ctl, HASH_ELEM | HASH_BLOBS);
-	}
-	e = hash_search(cache, &key, HASH_FIND, NULL);
-	if (e == NULL || TimestampDifferenceExceeds(e->at, now, ESTIMATE_MS))
-	{
-		uint64_t nrows;
-		uint64_t nbytes;
-		DorisError err = {0};
-		DorisStatus status = doris_estimate(client, ns, &nrows, &nbytes, &err);
-
-		if (status == DORIS_CANCELLED)
-			doris_ereport(&err, ns->name, EMPTY_BYTES);
-		if (status != DORIS_OK && e == NULL)
-			return false;
-		if (status != DORIS_OK)
-		{
-			/* a node is down: what was known will do, and nobody is asked again for each plan */
-			nrows = (uint64_t) e->rows;
-			nbytes = (uint64_t) e->bytes;
-		}
-		e = hash_search(cache, &key, HASH_ENTER, &found);
-		e->at = now;
-		e->rows = (double) nrows;
-		e->bytes = (double) nbytes;
-	}
-	*rows = e->rows;
-	*bytes = e->bytes;
-	return true;
-}
 
 /* ---- what binds the key ---- */
 
@@ -250,6 +189,66 @@ static double vnodes_per_node(DorisClient *client)
 
 /* ---- GetForeignRelSize ---- */
 
+/* The route key, where the clauses and what planning knows give it; empty: they do not. */
+static DorisBytes known_route(PlannerInfo *root, DorisTable *t, const KeyPlan *kp)
+{
+	Datum *values = palloc(t->nroute * sizeof(Datum));
+	StringInfoData key;
+
+	if (kp->nbound < t->nroute)
+		return EMPTY_BYTES;
+	for (int i = 0; i < t->nroute; i++)
+	{
+		const ShipCompare *cmp = &kp->bound[i];
+		DorisColumn *column = &t->columns[t->key_attnums[i] - 1];
+		bool isnull;
+
+		if (cmp->array || !estimate_known(root, cmp->other, &values[i], &isnull) || isnull ||
+			(OidIsValid(cmp->other_type) &&
+			 ship_coerce(cmp->other_type, column->codec.type, &values[i]) != 0))
+			return EMPTY_BYTES;
+	}
+	initStringInfo(&key);
+	table_put_key_prefix(t, values, t->nroute, &key);
+	return (DorisBytes){(const uint8 *) key.data, (size_t) key.len};
+}
+
+/* use_remote_estimate: asks the nodes how many rows pass what they can judge and whose values are known. */
+static void ask_size(PlannerInfo *root, RelOptInfo *rel, DorisClient *client, const KeyPlan *kp)
+{
+	RelPlan *p = rel->fdw_private;
+	ShipFilter f = {NIL, NIL};
+	List *shipped = NIL; /* that the filter has; of the others, the statistics tell */
+	List *unknown = NIL;
+	double rows;
+	ListCell *lc;
+
+	foreach (lc, p->filter_rinfos)
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+		ShipFilter one = {NIL, NIL};
+		bool known = ship_filter_add(root, p->table, rel->relid, ri->clause, &one);
+		ListCell *expr;
+		Datum value;
+		bool isnull;
+
+		foreach (expr, one.exprs)
+			known = known && estimate_known(root, lfirst(expr), &value, &isnull);
+		if (known && ship_filter_add(root, p->table, rel->relid, ri->clause, &f))
+			shipped = lappend(shipped, ri);
+		else
+			unknown = lappend(unknown, ri);
+	}
+	if (shipped == NIL || !estimate_condition(root, p->table, client, &f,
+											  known_route(root, p->table, kp), rel->tuples, &rows))
+		return;
+	p->filter_selectivity = Min(rows / rel->tuples, 1) *
+							clauselist_selectivity(root, unknown, rel->relid, JOIN_INNER, NULL);
+	rel->rows = clamp_row_est(
+		rows * clauselist_selectivity(root, list_difference_ptr(rel->baserestrictinfo, shipped),
+									  rel->relid, JOIN_INNER, NULL));
+}
+
 void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
 	RelPlan *p = palloc0(sizeof(RelPlan));
@@ -261,6 +260,7 @@ void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	ListCell *lc;
 
 	p->table = doris_table_open(r, client);
+	p->round_trip = estimate_round_trip(p->table, client);
 	relation_close(r, NoLock);
 	rel->fdw_private = p;
 	p->vnodes_per_node = vnodes_per_node(client);
@@ -278,19 +278,22 @@ void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	cost_qual_eval(&p->local_cost, local, root);
 
 	match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
-	if (rel->tuples < 0 || (rel->tuples == 0 && rel->pages == 0))
+	if (rel->tuples < 0 || (rel->tuples == 0 && rel->pages == 0) ||
+		p->table->options->remote_estimate)
 	{
-		double rows = ROWS_UNKNOWN;
+		double rows = rel->tuples > 0 ? rel->tuples : ROWS_UNKNOWN;
 		double bytes;
 
 		/* a lookup that needs no other plan needs no round trip to choose it */
 		if (!(kp.complete && bms_membership(root->all_baserels) == BMS_SINGLETON))
-			(void) plan_estimate(p->table->serverid, client, p->table->ns, &rows, &bytes);
+			(void) estimate_table(p->table->serverid, client, p->table->ns, &rows, &bytes);
 		rel->tuples = Max(rows, 1);
 	}
 	p->filter_selectivity =
 		clauselist_selectivity(root, p->filter_rinfos, rel->relid, JOIN_INNER, NULL);
 	set_baserel_size_estimates(root, rel);
+	if (p->table->options->remote_estimate && !kp.complete)
+		ask_size(root, rel, client, &kp);
 	if (kp.complete)
 		rel->rows = clamp_row_est(Min(rel->rows, access_keys(root, &kp)));
 	if (kp.complete && !kp.multi)
@@ -303,7 +306,7 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 							const KeyPlan *kp, Relids outer, double rows, const UsefulOrder *order)
 {
 	RelPlan *p = rel->fdw_private;
-	Cost startup = COST_ROUND_TRIP + p->local_cost.startup;
+	Cost startup = p->round_trip + p->local_cost.startup;
 	Cost run;
 	double fetched;
 	ForeignPath *path;
@@ -316,7 +319,7 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 			break;
 		case ACCESS_MULTI:
 			fetched = access_keys(root, kp);
-			run = floor(fetched / KEYS_PER_ROUND_TRIP) * COST_ROUND_TRIP + fetched * COST_KEY;
+			run = floor(fetched / KEYS_PER_ROUND_TRIP) * p->round_trip + fetched * COST_KEY;
 			break;
 		default:
 		{
@@ -328,7 +331,7 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 			fetched = clamp_row_est(Min(read, rel->tuples * p->filter_selectivity));
 			/* a scan of all vnodes opens with a request to every node */
 			if (access == ACCESS_SCAN || kp->nbound < p->table->nroute)
-				startup += COST_ROUND_TRIP;
+				startup += p->round_trip;
 			run = read * COST_ROW_READ + fetched * COST_ROW_SENT;
 			if (order != NULL && (access == ACCESS_SCAN || kp->nbound < p->table->nroute))
 			{
@@ -369,8 +372,9 @@ static void add_base_paths(PlannerInfo *root, RelOptInfo *rel, DorisAccess acces
 
 ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys, double batches)
 {
-	Cost startup = COST_ROUND_TRIP + rel->baserestrictcost.startup;
-	Cost run = (batches - 1) * COST_ROUND_TRIP +
+	const RelPlan *p = rel->fdw_private;
+	Cost startup = p->round_trip + rel->baserestrictcost.startup;
+	Cost run = (batches - 1) * p->round_trip +
 			   keys * (COST_KEY + cpu_tuple_cost + rel->baserestrictcost.per_tuple);
 
 	return compat_create_foreignscan_path(

@@ -29,7 +29,6 @@
 #define STATS_NODES 2048 /* of all servers and databases */
 #define STATS_TRANCHE "doris_fdw_stats"
 #define STATS_COLUMNS 16
-#define ROUND_TRIPS_ENOUGH 4 /* before that the others' measure is better than one's own */
 
 typedef struct StatsKey
 {
@@ -251,6 +250,30 @@ void stats_disconnected(Oid serverid)
 	while ((l = hash_seq_search(&seq)) != NULL)
 		if (l->key.server == serverid)
 			memset(l->client, 0, sizeof(l->client));
+}
+
+double stats_round_trip_us(Oid serverid)
+{
+	HASH_SEQ_STATUS seq;
+	SharedNode *s;
+	double sum = 0;
+	int n = 0;
+
+	if (shared == NULL)
+		return 0;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	hash_seq_init(&seq, shared_nodes);
+	while ((s = hash_seq_search(&seq)) != NULL)
+	{
+		uint64 ns = pg_atomic_read_u64(&s->round_trip);
+
+		if (s->key.database != MyDatabaseId || s->key.server != serverid || ns == 0)
+			continue;
+		sum += (double) ns / 1000.0;
+		n++;
+	}
+	LWLockRelease(shared->lock);
+	return n > 0 ? sum / n : 0;
 }
 
 /* ---- showing ---- */

@@ -88,7 +88,7 @@ static void scan_reply_encode(DorisBuf *b, const ScanReply *m)
 		buf_put_varint(b, m->vnodes[i]);
 		row_state_encode(b, &m->rows[i]);
 	}
-	scan_reply_encode_end(b, m->groups, m->done, m->next_vnode, m->next_key);
+	scan_reply_encode_end(b, m->groups, m->passed, m->done, m->next_vnode, m->next_key);
 }
 
 RECODE_BODY(TopologyGet, topology_get)

@@ -16,6 +16,7 @@
 #include "filter.h"
 #include "ordered.h"
 #include "row.h"
+#include "sample.h"
 
 #define DEFAULT_ROWS 10000
 #define MAX_ROWS 65536
@@ -37,6 +38,7 @@ typedef struct ScanPage
 	size_t max_bytes;
 	uint64_t now_ms;
 	uint64_t until_ms; /* monotonic */
+	uint64_t passed;   /* of which a sample is taken */
 	uint32_t nrows;
 	uint64_t looked;
 	uint32_t last_vnode; /* the token */
@@ -54,14 +56,19 @@ static DorisStatus send_row(ScanPage *p, uint32_t vnode, const RowState *row)
 static DorisStatus scan_row(ScanPage *p, uint32_t vnode, DorisBytes key, DorisError *err)
 {
 	const Record *r = &p->w->row;
+	const ScanRequest *m = p->m;
+	bool sampled = m->share == 0 || sample_takes(m->seed, m->share, key);
 	RowState row;
 
-	if (r->nstaged == 0)
+	if (r->nstaged == 0 || !sampled)
 	{
 		if (!record_is_live(r) || !filter_pass(p->filter, p->def, key, r->value))
 			return DORIS_OK;
 		if (p->groups != NULL)
 			return aggregate_row(p->groups, key, r->value, err);
+		p->passed += m->share > 0;
+		if (!sampled)
+			return DORIS_OK;
 	}
 	memset(&row, 0, sizeof(row));
 	row.key = key;
@@ -273,8 +280,8 @@ static DorisStatus end_page(ScanPage *p, bool full, DorisError *err)
 	if (p->groups != NULL)
 		aggregate_encode(p->groups, &groups);
 	buf_set_u32(p->reply, p->start, p->nrows);
-	scan_reply_encode_end(p->reply, (DorisBytes){groups.data, groups.len}, !full, p->last_vnode,
-						  last_key);
+	scan_reply_encode_end(p->reply, (DorisBytes){groups.data, groups.len}, p->passed, !full,
+						  p->last_vnode, last_key);
 	if (p->reply->failed || groups.failed || p->last_key.failed)
 		st = doris_error(err, DORIS_NO_MEMORY, "%s: out of memory scanning", node_name(p->w->node));
 	buf_free(&groups);

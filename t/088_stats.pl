@@ -6,10 +6,12 @@ use FindBin;
 use lib $FindBin::Bin;
 use DorisCluster;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $cluster = DorisCluster->new(log_nodes => 1);
 $cluster->sql("CREATE FOREIGN TABLE stats_t (id int, v text) SERVER doris OPTIONS (key 'id');
-	INSERT INTO stats_t SELECT g, repeat('x', 50) FROM generate_series(1, 2000) g");
+	INSERT INTO stats_t SELECT g, repeat('x', 50) FROM generate_series(1, 2000) g;
+	ANALYZE stats_t");
 
 # totals are the sums of what backends did, whether they have gone or not
 $cluster->sql('SELECT doris_fdw_stats_reset()');
@@ -50,9 +52,48 @@ is($cluster->sql("SELECT total_failovers > 0 FROM doris_fdw_stats WHERE node = '
 	eval { $s->finish(5) };
 }
 
+# an answer that is late once is no slower network: the planner's cost of a round trip hardly moves
+{
+	my $s = $cluster->session;
+	my $cost = sub { $s->query('EXPLAIN SELECT v FROM stats_t WHERE id = 1') =~ /cost=([\d.]+)/ ? $1 : die 'no cost' };
+	$s->query("SELECT v FROM stats_t WHERE id = $_") for 1 .. 60;
+	my $before = $cost->();
+	$cluster->pause('g1n1', 'g2n1');
+	$s->send('SELECT count(v) FROM stats_t WHERE id = ANY (ARRAY(SELECT generate_series(1, 40)))');
+	sleep 0.4;
+	$cluster->continue('g1n1', 'g2n1');
+	is($s->finish(20), 40, 'an answer comes late');
+	cmp_ok($cost->(), '<=', 2 * $before, '... and the cost of a round trip takes one step at most');
+	is($cluster->sql('SELECT max(time_ms) FROM doris_fdw_stats'), '', 'a new backend has done nothing');
+	my ($new) = $cluster->sql('EXPLAIN SELECT v FROM stats_t WHERE id = 1') =~ /cost=([\d.]+)/;
+	cmp_ok($new, '>=', $before / 4, 'a new backend takes what others have measured');
+	cmp_ok($new, '<=', $before * 4, '... not much more');
+}
+
+# ANALYZE while a node does not answer: it tells how far it is, can be cancelled, and goes on at another copy
+{
+	my $s = $cluster->session;
+	my $pid = $s->backend;
+	my $progress = "SELECT phase, sample_blks_total > 0, sample_blks_scanned <= sample_blks_total FROM pg_stat_progress_analyze WHERE pid = $pid";
+	$s->query('SELECT count(*) FROM stats_t WHERE id = 1');
+	$cluster->pause('g1n1');
+	$s->send('ANALYZE stats_t');
+	is($cluster->wait_for('ANALYZE to be under way', 10, sub { my $p = $cluster->sql($progress); $p =~ /t$/ ? $p : undef }), 'acquiring sample rows|t|t',
+		'pg_stat_progress_analyze shows it');
+	$cluster->sql("SELECT pg_cancel_backend($pid)");
+	is($s->state_of($s->finish(5)), '57014', 'it can be cancelled');
+	is($s->state_of($s->query('ANALYZE stats_t', 30)), '', 'and made with a node that is silent');
+	$cluster->continue('g1n1');
+	is($cluster->sql("SELECT reltuples FROM pg_class WHERE relname = 'stats_t'"), 2000, '... with every row');
+	is($cluster->sql("SELECT n_distinct FROM pg_stats WHERE tablename = 'stats_t' AND attname = 'id'"), -1, '... once');
+	$cluster->wait_healthy;
+}
+
 # without preload
 eval { $_->finish(5) } for ($reader, $other, $scan);
-$cluster->sql("ALTER SYSTEM SET shared_preload_libraries = ''");
+open(my $conf, '>>', "$cluster->{dir}/pg/postgresql.conf") or die "postgresql.conf: $!";
+print $conf "shared_preload_libraries = ''\n";
+close $conf;
 $cluster->stop('pg');
 $cluster->start('pg');
 $cluster->wait_for('the database', 20, sub { eval { $cluster->sql('SELECT 1') } // '' eq '1' });

@@ -6,6 +6,7 @@
 #include "test_node_fixture.h"
 
 #include "filter.h"
+#include "sample.h"
 
 static Fixture fix;
 
@@ -183,6 +184,7 @@ typedef struct Scanned
 {
 	char keys[4096];  /* with commas; staged ones with a star */
 	uint64_t counted; /* by count_rows */
+	uint64_t passed;  /* of a sample */
 	int pages;
 } Scanned;
 
@@ -203,6 +205,7 @@ static Scanned scan_all(Fixture *f, ScanRequest m)
 		c = cursor_of(reply.data, reply.len);
 		assert_int_equal(scan_reply_decode(&c, &page, &f->err), DORIS_OK);
 		out.pages++;
+		out.passed += page.passed;
 		if (page.groups.len > 0)
 		{
 			DorisCursor groups = cursor_of(page.groups.data, page.groups.len);
@@ -290,6 +293,58 @@ static void test_scan_pages(void **state)
 	assert_string_equal(scan_all(f, m).keys, "d1,e1,");
 	m.high = bytes_of("a");
 	assert_string_equal(scan_all(f, m).keys, "");
+}
+
+/* A sample has the rows of its hash, whatever the pages; all that are live are counted. */
+static void test_scan_sample(void **state)
+{
+	Fixture *f = *state = &fix;
+	uint32_t vnodes[] = {0, 1, 2, 3};
+	ScanRequest m = {.ns = NS,
+					 .def_version = 1,
+					 .nvnodes = 4,
+					 .vnodes = vnodes,
+					 .all_columns = true,
+					 .share = UINT64_MAX / 3};
+	int sampled = 0;
+	uint64_t c;
+
+	fill(f);
+	for (m.seed = 0; m.seed < 200; m.seed++)
+	{
+		Scanned s;
+		char expect[256] = "";
+
+		for (uint32_t v = 0; v < 3; v++)
+		{
+			for (char n = 'a'; n <= 'e'; n++)
+			{
+				const char key[] = {n, (char) ('0' + v), '\0'};
+
+				if (!sample_takes(m.seed, m.share, bytes_of(key)))
+					continue;
+				strcat(strcat(expect, key), ",");
+				sampled++;
+			}
+		}
+		m.max_rows = (uint32_t) (m.seed % 5);
+		s = scan_all(f, m);
+		assert_string_equal(s.keys, expect);
+		assert_int_equal(s.passed, 15);
+	}
+	/* 3000 rows, each in with probability 1/3: 1000, give or take 5 standard deviations */
+	assert_in_range(sampled, 870, 1130);
+
+	/* a staged row that is in comes to be settled, and is not counted; one that is not counts as it is without it */
+	c = stamp_now(f);
+	assert_int_equal(stage_one(f, txn_of(c, 1), c, 0, "f0", WRITE_INSERT, no_version, "x"), 0);
+	m.share = UINT64_MAX;
+	m.max_rows = 0;
+	assert_true(strstr(scan_all(f, m).keys, "f0*,") != NULL);
+	assert_int_equal(scan_all(f, m).passed, 15);
+	m.share = 1;
+	assert_string_equal(scan_all(f, m).keys, "");
+	assert_int_equal(scan_all(f, m).passed, 15);
 }
 
 static void test_scan_in_order(void **state)
@@ -775,6 +830,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_plain_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_projection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_pages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scan_sample, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_staged_and_filter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_refusals, setup, teardown),

@@ -213,6 +213,7 @@ static void put_scan_reply(DorisBuf *b)
 {
 	uint32_t vnodes[3] = {1, 1, 2};
 	ScanReply m = {.groups = BYTES("groups"),
+				   .passed = 12345678901ull,
 				   .nrows = 3,
 				   .rows = (RowState *) sample_rows(),
 				   .vnodes = vnodes,
@@ -675,6 +676,33 @@ static void lists_must_rise(void **state)
 	buf_free(&b);
 }
 
+static void samples_say_how_large(void **state)
+{
+	static uint32_t vnodes[1] = {3};
+	ScanRequest m = {.ns = 1, .nvnodes = 1, .vnodes = vnodes, .share = 5, .seed = 6};
+	ScanRequest out;
+	DorisBuf b;
+	DorisError err;
+
+	(void) state;
+	buf_init(&b);
+	scan_request_encode(&b, &m);
+	assert_int_equal(scan_request_decode((DorisBytes){b.data, b.len}, &out, &err), DORIS_OK);
+	assert_int_equal(out.share, 5);
+	assert_int_equal(out.seed, 6);
+	scan_request_free(&out);
+	/* none of the rows, and a count of a sample, are nothing to ask for */
+	memset(b.data + b.len - 16, 0, 8);
+	assert_int_equal(scan_request_decode((DorisBytes){b.data, b.len}, &out, &err),
+					 DORIS_BAD_MESSAGE);
+	m.aggregate = (DorisBytes){(const uint8_t *) "\0\1\1", 3};
+	buf_reset(&b);
+	scan_request_encode(&b, &m);
+	assert_int_equal(scan_request_decode((DorisBytes){b.data, b.len}, &out, &err),
+					 DORIS_BAD_MESSAGE);
+	buf_free(&b);
+}
+
 static void orders_are_bounded(void **state)
 {
 	static uint32_t vnodes[DORIS_MAX_ORDERED_VNODES + 1];
@@ -788,6 +816,7 @@ int main(void)
 		cmocka_unit_test(odd_stages_are_refused),
 		cmocka_unit_test(sizes_are_limited),
 		cmocka_unit_test(lists_must_rise),
+		cmocka_unit_test(samples_say_how_large),
 		cmocka_unit_test(orders_are_bounded),
 		cmocka_unit_test(verdicts_have_reasons),
 		cmocka_unit_test(namespace_changes_are_checked),

@@ -378,6 +378,12 @@ typedef struct ScanRequest
 	 * with one are sent, for the asker to settle and to add.
 	 */
 	DorisBytes aggregate;
+	/*
+	 * Not with aggregates: only the rows that are in this sample (sample.h) are sent. The others that pass are told as a number,
+	 * those with a staged write as they are without it. share 0: no sample.
+	 */
+	uint64_t share;
+	uint64_t seed;
 	bool all_columns;
 	uint32_t ncolumns;
 	uint16_t *columns;
@@ -393,6 +399,8 @@ typedef struct ScanReply
 {
 	DorisBytes
 		groups; /* aggregates of the rows up to the token, as aggregate.h encodes them; empty: none were asked for */
+	uint64_t
+		passed; /* of a sample: the rows that passed and have not been sent with a staged write */
 	uint32_t nrows;
 	RowState *
 		rows; /* staged ones unfiltered and with all columns: the asker settles them, then filters */
@@ -407,11 +415,11 @@ extern DORIS_MUST_CHECK DorisStatus scan_request_decode(DorisBytes body, ScanReq
 extern void scan_request_free(ScanRequest *m);
 /*
  * Layout: u32 nrows (buf_set_u32 later) and each row: varint vnode, row_state; then, as they are known last,
- * bytes groups, u8 done, varint next_vnode, bytes next_key.
+ * bytes groups, varint passed, u8 done, varint next_vnode, bytes next_key.
  */
 /* What stands behind the rows of a SCAN's reply. */
-extern void scan_reply_encode_end(DorisBuf *b, DorisBytes groups, bool done, uint32_t next_vnode,
-								  DorisBytes next_key);
+extern void scan_reply_encode_end(DorisBuf *b, DorisBytes groups, uint64_t passed, bool done,
+								  uint32_t next_vnode, DorisBytes next_key);
 extern DORIS_MUST_CHECK DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out,
 													  DorisError *err);
 extern void scan_reply_free(ScanReply *m);

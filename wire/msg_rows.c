@@ -20,6 +20,7 @@
 #define FLAG_RESUME 4
 #define FLAG_ORDERED 8
 #define FLAG_REVERSE 16
+#define FLAG_SAMPLE 32
 
 static uint8_t read_flags(DorisCursor *c, uint8_t possible)
 {
@@ -111,9 +112,9 @@ void get_reply_free(GetReply *m)
 
 void scan_request_encode(DorisBuf *b, const ScanRequest *m)
 {
-	buf_put_u8(b,
-			   (uint8_t) ((m->all_columns ? FLAG_ALL_COLUMNS : 0) | (m->resume ? FLAG_RESUME : 0) |
-						  (m->ordered ? FLAG_ORDERED : 0) | (m->reverse ? FLAG_REVERSE : 0)));
+	buf_put_u8(b, (uint8_t) ((m->all_columns ? FLAG_ALL_COLUMNS : 0) |
+							 (m->resume ? FLAG_RESUME : 0) | (m->ordered ? FLAG_ORDERED : 0) |
+							 (m->reverse ? FLAG_REVERSE : 0) | (m->share > 0 ? FLAG_SAMPLE : 0)));
 	buf_put_varint(b, m->ns);
 	buf_put_varint(b, m->def_version);
 	msg_put_vnodes(b, m->vnodes, m->nvnodes);
@@ -126,6 +127,11 @@ void scan_request_encode(DorisBuf *b, const ScanRequest *m)
 	buf_put_varint(b, m->max_bytes);
 	buf_put_varint(b, m->resume_vnode);
 	buf_put_view(b, m->resume_key);
+	if (m->share > 0)
+	{
+		buf_put_u64(b, m->share);
+		buf_put_u64(b, m->seed);
+	}
 }
 
 DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *err)
@@ -135,7 +141,8 @@ DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *e
 	uint8_t flags;
 
 	memset(out, 0, sizeof(*out));
-	flags = read_flags(&c, FLAG_ALL_COLUMNS | FLAG_RESUME | FLAG_ORDERED | FLAG_REVERSE);
+	flags =
+		read_flags(&c, FLAG_ALL_COLUMNS | FLAG_RESUME | FLAG_ORDERED | FLAG_REVERSE | FLAG_SAMPLE);
 	out->all_columns = (flags & FLAG_ALL_COLUMNS) != 0;
 	out->resume = (flags & FLAG_RESUME) != 0;
 	out->ordered = (flags & FLAG_ORDERED) != 0;
@@ -152,6 +159,13 @@ DorisStatus scan_request_decode(DorisBytes body, ScanRequest *out, DorisError *e
 	out->max_bytes = msg_read_u32(&c);
 	out->resume_vnode = msg_read_vnode(&c);
 	out->resume_key = msg_read_key(&c);
+	if ((flags & FLAG_SAMPLE) != 0)
+	{
+		out->share = cursor_u64(&c);
+		out->seed = cursor_u64(&c);
+		if (out->share == 0 || out->aggregate.len > 0)
+			c.bad = true;
+	}
 	if (out->ns == 0 || (out->reverse && !out->ordered) ||
 		(out->ordered && out->nvnodes > DORIS_MAX_ORDERED_VNODES))
 		c.bad = true;
@@ -170,10 +184,11 @@ void scan_request_free(ScanRequest *m)
 	memset(m, 0, sizeof(*m));
 }
 
-void scan_reply_encode_end(DorisBuf *b, DorisBytes groups, bool done, uint32_t next_vnode,
-						   DorisBytes next_key)
+void scan_reply_encode_end(DorisBuf *b, DorisBytes groups, uint64_t passed, bool done,
+						   uint32_t next_vnode, DorisBytes next_key)
 {
 	buf_put_view(b, groups);
+	buf_put_varint(b, passed);
 	buf_put_u8(b, done ? 1 : 0);
 	buf_put_varint(b, next_vnode);
 	buf_put_view(b, next_key);
@@ -208,6 +223,7 @@ DorisStatus scan_reply_decode(DorisCursor *c, ScanReply *out, DorisError *err)
 	if (!c->bad && n > 0)
 		read_scan_rows(c, out, n, &no_memory);
 	out->groups = cursor_bytes(c);
+	out->passed = cursor_varint(c);
 	out->done = msg_read_bool(c);
 	out->next_vnode = msg_read_vnode(c);
 	out->next_key = msg_read_key(c);
