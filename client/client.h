@@ -67,6 +67,7 @@ typedef struct Peer
 	Line line;				/* requests that somebody waits for */
 	Line background;		/* FINISH */
 	uint64_t suspect_until; /* it failed a moment ago: readers ask others first */
+	uint64_t passed_by;		/* the latest of the client's rounds that did so */
 	FinishWork *work;		/* FINISH items to be sent (finish.c) */
 	FinishWork *work_last;
 	uint32_t nwork;
@@ -182,6 +183,7 @@ struct DorisClient
 	int spin_penalty;
 	DorisNodeCounters *counters; /* what doris_counters returned last */
 	uint64_t activity;			 /* grows whenever a counter does */
+	uint64_t rounds;			 /* in which scans chose copies to read */
 	bool readdressed;			 /* a node has counters under two addresses */
 	struct pollfd *pollfds;
 	int *fds;

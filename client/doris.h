@@ -215,7 +215,7 @@ typedef struct DorisNodeCounters
 	uint64_t rows;	/* sent in writes, received in reads */
 	uint64_t bytes; /* both ways */
 	uint64_t retries;
-	uint64_t failovers; /* reads that went on at another copy */
+	uint64_t failovers; /* reads that were this node's and went on, or began, at another copy */
 	uint64_t
 		time_us; /* from sending each request to taking its reply; those under way at once count each */
 	/* a running median over short requests; those that it is made of (0: not measured yet) */

@@ -61,8 +61,13 @@ static const TopoNode *key_reader(DorisClient *c, Topology *t, GetKey *k, bool *
 			}
 			p->suspect_until = 0;
 		}
-		if (p != NULL && (k->nbad > 0 || i > 0))
-			count_failover(c, p);
+		if (k->nbad > 0 || i > 0)
+		{
+			Peer *first = peer_of_node(c, readers[0]);
+
+			if (first != NULL)
+				count_failover(c, first);
+		}
 		return readers[i];
 	}
 	if (suspect != NULL)

@@ -110,9 +110,12 @@ void stream_ask(DorisScan *s, Stream *st)
 
 /* ---- which vnode is read from whom ---- */
 
-/* The copy to read from: not one that failed, rather not one that is suspected. NULL: none is left. */
+/*
+ * The copy to read from: not one that failed, rather not one that is suspected. NULL: none is left. *passed: a suspected one
+ * that would have been it, or NULL.
+ */
 static const TopoNode *vnode_reader(DorisScan *s, uint32_t vnode, const uint32_t *bad,
-									uint32_t nbad, bool *none)
+									uint32_t nbad, bool *none, Peer **passed)
 {
 	const TopoNode *readers[DORIS_MAX_GROUPS];
 	int n = topology_readers(s->c->topo, vnode, s->c->read_group, readers);
@@ -121,6 +124,7 @@ static const TopoNode *vnode_reader(DorisScan *s, uint32_t vnode, const uint32_t
 	int i;
 
 	*none = n == 0;
+	*passed = NULL;
 	for (i = 0; i < n; i++)
 	{
 		Peer *p = peer_of_node(s->c, readers[i]);
@@ -133,11 +137,15 @@ static const TopoNode *vnode_reader(DorisScan *s, uint32_t vnode, const uint32_t
 		if (p != NULL && p->suspect_until > now)
 		{
 			if (suspect == NULL)
+			{
 				suspect = readers[i];
+				*passed = p;
+			}
 			continue;
 		}
 		return readers[i];
 	}
+	*passed = NULL;
 	return suspect;
 }
 
@@ -152,6 +160,7 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 	Stream *made = NULL;
 	Stream *made_before;
 	bool ordered = s->spec.order != DORIS_ANY_ORDER;
+	uint64_t round = ++s->c->rounds;
 	uint32_t i;
 	DorisStatus status = DORIS_OK;
 
@@ -159,7 +168,8 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 	{
 		bool none;
 		bool fresh;
-		const TopoNode *node = vnode_reader(s, vnodes[i], bad, nbad, &none);
+		Peer *passed;
+		const TopoNode *node = vnode_reader(s, vnodes[i], bad, nbad, &none, &passed);
 		Stream *st;
 
 		if (none)
@@ -172,6 +182,12 @@ static DorisStatus streams_make(DorisScan *s, const uint32_t *vnodes, uint32_t n
 		{
 			status = DORIS_NOT_FOUND;
 			break;
+		}
+		/* once for the node, not for each of its vnodes */
+		if (passed != NULL && passed->passed_by != round)
+		{
+			passed->passed_by = round;
+			count_failover(s->c, passed);
 		}
 		for (st = made;
 			 st != NULL && (st->node != node->id || (ordered && st->n == DORIS_MAX_ORDERED_VNODES));

@@ -2,7 +2,7 @@
  * doris_fdw.h: what the files of the extension share.
  *
  * error.c and connection.c bring libdoris into a backend; codec.c turns datums into bytes and back; table.c joins a
- * foreign table with its namespace; namespace.c is the data definition, functions.c and operate.c are SQL functions; buffer.c holds a transaction's writes, xact.c
+ * foreign table with its namespace; namespace.c is the data definition, functions.c and operate.c are SQL functions, stats.c what was asked of the nodes; buffer.c holds a transaction's writes, xact.c
  * commits them; plan.c, estimate.c, shippable.c, scan.c, modify.c and explain.c are the executor's side.
  */
 #ifndef DORIS_FDW_H

@@ -34,9 +34,16 @@ my $scan = $cluster->session;
 $scan->query('SELECT count(*) FROM stats_t WHERE id = 1');
 $cluster->pause('g1n1');
 my $plan = $scan->query('EXPLAIN (ANALYZE, VERBOSE, COSTS OFF) SELECT count(v) FROM stats_t');
-$cluster->continue('g1n1');
 like($plan, qr/^\s*Node g1n1:.*failovers=[1-9]/m, 'EXPLAIN shows a read that went on at another copy') or diag($plan);
 like($plan, qr/^\s*Node g2n\d: requests=[1-9]/m, '... and where');
+my $epoch = $scan->query('SELECT epoch FROM doris_fdw_connections()');
+$plan = $scan->query('EXPLAIN (ANALYZE, VERBOSE, COSTS OFF) SELECT count(v) FROM stats_t');
+SKIP:
+{
+	skip 'the admins have judged the node meanwhile: nothing is its any more', 1 if $scan->query('SELECT epoch FROM doris_fdw_connections()') ne $epoch;
+	like($plan, qr/^\s*Node g1n1:.*failovers=1\b/m, 'the same when the node is passed over because it was silent a moment ago') or diag($plan);
+}
+$cluster->continue('g1n1');
 is($scan->query("SELECT failovers > 0 FROM doris_fdw_stats WHERE node = 'g1n1'"), 't', 'so does the view');
 is($cluster->sql("SELECT total_failovers > 0 FROM doris_fdw_stats WHERE node = 'g1n1'"), 't', '... for all backends');
 
@@ -55,7 +62,7 @@ is($cluster->sql("SELECT total_failovers > 0 FROM doris_fdw_stats WHERE node = '
 # an answer that is late once is no slower network: the planner's cost of a round trip hardly moves
 {
 	my $s = $cluster->session;
-	my $cost = sub { $s->query('EXPLAIN SELECT v FROM stats_t WHERE id = 1') =~ /cost=([\d.]+)/ ? $1 : die 'no cost' };
+	my $cost = sub { $s->query('EXPLAIN SELECT v FROM stats_t WHERE id = 1') =~ /cost=(\d+\.\d+)\.\./ ? $1 : die 'no cost' };
 	$s->query("SELECT v FROM stats_t WHERE id = $_") for 1 .. 60;
 	my $before = $cost->();
 	$cluster->pause('g1n1', 'g2n1');
@@ -64,8 +71,7 @@ is($cluster->sql("SELECT total_failovers > 0 FROM doris_fdw_stats WHERE node = '
 	$cluster->continue('g1n1', 'g2n1');
 	is($s->finish(20), 40, 'an answer comes late');
 	cmp_ok($cost->(), '<=', 2 * $before, '... and the cost of a round trip takes one step at most');
-	is($cluster->sql('SELECT max(time_ms) FROM doris_fdw_stats'), '', 'a new backend has done nothing');
-	my ($new) = $cluster->sql('EXPLAIN SELECT v FROM stats_t WHERE id = 1') =~ /cost=([\d.]+)/;
+	my ($new) = $cluster->sql('EXPLAIN SELECT v FROM stats_t WHERE id = 1') =~ /cost=(\d+\.\d+)\.\./;
 	cmp_ok($new, '>=', $before / 4, 'a new backend takes what others have measured');
 	cmp_ok($new, '<=', $before * 4, '... not much more');
 }
@@ -76,12 +82,13 @@ is($cluster->sql("SELECT total_failovers > 0 FROM doris_fdw_stats WHERE node = '
 	my $pid = $s->backend;
 	my $progress = "SELECT phase, sample_blks_total > 0, sample_blks_scanned <= sample_blks_total FROM pg_stat_progress_analyze WHERE pid = $pid";
 	$s->query('SELECT count(*) FROM stats_t WHERE id = 1');
-	$cluster->pause('g1n1');
+	$cluster->pause('g1n1', 'g2n1', 'g2n2');
 	$s->send('ANALYZE stats_t');
 	is($cluster->wait_for('ANALYZE to be under way', 10, sub { my $p = $cluster->sql($progress); $p =~ /t$/ ? $p : undef }), 'acquiring sample rows|t|t',
 		'pg_stat_progress_analyze shows it');
 	$cluster->sql("SELECT pg_cancel_backend($pid)");
 	is($s->state_of($s->finish(5)), '57014', 'it can be cancelled');
+	$cluster->continue('g2n1', 'g2n2');
 	is($s->state_of($s->query('ANALYZE stats_t', 30)), '', 'and made with a node that is silent');
 	$cluster->continue('g1n1');
 	is($cluster->sql("SELECT reltuples FROM pg_class WHERE relname = 'stats_t'"), 2000, '... with every row');
