@@ -101,7 +101,7 @@ ROLLBACK;
 
 -- the current row of a cursor has no address
 BEGIN;
-DECLARE c CURSOR FOR SELECT * FROM curs_t WHERE id < 4 FOR UPDATE;
+DECLARE c CURSOR FOR SELECT * FROM curs_t WHERE id = 2 FOR UPDATE;
 FETCH 1 FROM c;
 UPDATE curs_t SET v = 'current' WHERE CURRENT OF c;
 ROLLBACK;
