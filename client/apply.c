@@ -2,16 +2,17 @@
  * apply.c: plain writes (rule *plain*): applied at once by I4, each row for itself.
  *
  * A row is acknowledged when every write target of its vnode has it under one topology (I1). One that met a higher
- * version somewhere is not: the clock is moved on and the row sent again under a new stamp, to all its targets, three
- * times. Rows may be left on some copies when this ends with an error: that is told as UNKNOWN (I7), and
+ * version somewhere is not: the clock is moved on and the row sent again under a new stamp, to all its targets, until the deadline;
+ * after a few times with pauses of random length in between, or writers of one hot row keep each other from ending. Rows may be left on some copies when this ends with an error: that is told as UNKNOWN (I7), and
  * whoever writes them next brings the copies together.
  */
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
 
-#define APPLY_RESTAMPS 3
+#define APPLY_RESTAMPS 3 /* at once */
 #define APPLY_SLICE_MS 2000
 #define APPLY_PAUSE_MS 50
 
@@ -414,11 +415,19 @@ DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, Do
 		again = memchr(r.higher, true, n) != NULL;
 		if (!again)
 			break;
-		if (restamps++ == APPLY_RESTAMPS)
+		if (restamps++ >= APPLY_RESTAMPS)
 		{
-			st = doris_error(err, DORIS_UNKNOWN,
-							 "other writers of the same keys were faster %d times", restamps);
-			break;
+			int most = 1 << (restamps - APPLY_RESTAMPS < 5 ? restamps - APPLY_RESTAMPS : 5);
+
+			if (clock_mono_ms() >= c->until)
+			{
+				st = doris_error(err, DORIS_UNKNOWN,
+								 "other writers of the same keys were faster %d times", restamps);
+				break;
+			}
+			st = client_pause(c, 1 + (int) randombytes_uniform((uint32_t) most), err);
+			if (st != DORIS_OK)
+				break;
 		}
 		memcpy(wanted, r.higher, n);
 		r.version = client_version(c);

@@ -253,9 +253,52 @@ static void test_nodes_fail(void **state)
 	storm(*state, STORM_MS, true, fail_nodes, 0);
 }
 
+#define PUTTERS 16
+#define PUTS 60
+
+static int child_put_hot(Rig *r, void *arg)
+{
+	DorisClient *c = rig_connect(r, 20000);
+
+	(void) arg;
+	for (int i = 0; i < PUTS; i++)
+	{
+		DorisWrite w = rig_write(WRITE_PUT, "hot", "put", none);
+		DorisError err;
+		DorisStatus st = doris_apply(c, &w, 1, &err);
+
+		RIG_CHECK(st == DORIS_OK, "%s: %s", doris_status_name(st), err.message);
+	}
+	doris_disconnect(c);
+	return 0;
+}
+
+static int child_look(Rig *r, void *arg)
+{
+	DorisClient *c = rig_connect(r, 5000);
+
+	(void) arg;
+	RIG_CHECK(rig_copies_equal(c, true), "the copies differ");
+	doris_disconnect(c);
+	return 0;
+}
+
+/* Rule plain: whoever writes one row without reading it gets through beside all the others. */
+static void test_hot_row(void **state)
+{
+	pid_t pids[PUTTERS];
+
+	for (int i = 0; i < PUTTERS; i++)
+		pids[i] = rig_child(*state, child_put_hot, NULL);
+	for (int i = 0; i < PUTTERS; i++)
+		assert_int_equal(rig_wait(pids[i]), 0);
+	assert_int_equal(rig_run(*state, child_look, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hot_row),
 		cmocka_unit_test(test_clients_die),
 		cmocka_unit_test(test_nodes_fail),
 	};

@@ -10,7 +10,6 @@
 #include "ycsb.h"
 
 #define CLIENT_DEADLINE_MS 20000
-#define PUT_TRIES 20
 
 typedef struct Doris
 {
@@ -189,15 +188,11 @@ static YcsbResult doris_put(YcsbTarget *t, uint64_t first, uint32_t n)
 			result = YCSB_FAILED;
 		}
 	}
-	for (int tries = 1; result == YCSB_OK; tries++)
+	if (result == YCSB_OK)
 	{
 		st = doris_apply(d->client, writes, n, &err);
-		if (st == DORIS_OK)
-			break;
-		/* rule plain: others wrote the same rows again and again meanwhile. A put may be repeated */
-		if (st != DORIS_UNKNOWN || tries == PUT_TRIES)
+		if (st != DORIS_OK)
 			result = failed(t, &err);
-		t->conflicts++;
 	}
 	free(writes);
 	free(at);
