@@ -155,7 +155,8 @@ enum ScanPrivate
 	SCAN_WITH_VERSION, /* Boolean: system columns (the row's version) are asked for */
 	SCAN_NAMESPACE,	   /* String: for EXPLAIN */
 	SCAN_ORDER, /* integer list: DorisOrder, then the attnums of the key columns that may differ: for EXPLAIN */
-	SCAN_LIMIT /* integer list: indexes in fdw_exprs of what LIMIT and OFFSET say, -1 without OFFSET; NIL: no limit */
+	SCAN_LIMIT, /* integer list: indexes in fdw_exprs of what LIMIT and OFFSET say, -1 without OFFSET; NIL: no limit */
+	SCAN_ONE_VNODE /* Boolean: the bound columns route: for EXPLAIN */
 };
 
 /* How clauses bind the whole key of a table, each of its columns to one value. By key position - 1. */
@@ -361,6 +362,29 @@ extern const DorisBytes *overlay_peek(const Overlay *o); /* the next key; NULL: 
 /* The next row; false: it is gone. Views live until the next call on any buffer. */
 extern bool overlay_take(Overlay *o, BufferedRow *row);
 extern void overlay_free(Overlay *o); /* what is outside of memory contexts; NULL is fine */
+
+/* ---- keys.c: the keys that equalities give ---- */
+/* What one key column may be: segments as encoded, in order, without doubles. */
+typedef struct KeyColumn
+{
+	int n;
+	DorisBytes *segments;
+	int at; /* which one comes next */
+} KeyColumn;
+
+typedef struct KeyList
+{
+	int n; /* bound columns, from the first on */
+	KeyColumn *columns;
+	bool more; /* keys_next has another one */
+} KeyList;
+
+/* keys as in SCAN_KEYS; back: from the last key down. False: there are none. Allocates in the current context. */
+extern bool keys_start(KeyList *k, DorisTable *t, List *keys, const Datum *values,
+					   const bool *nulls, bool back);
+/* Of columns that may be one value only: their bytes; *route: of the first nroute columns, empty when there are fewer. */
+extern DorisBytes keys_prefix(const KeyList *k, int nroute, DorisBytes *route);
+extern DorisBytes keys_next(KeyList *k); /* the next combination, while there are more */
 
 /* ---- lookup.c: rows by key ---- */
 /* One key of the lookup in progress. */

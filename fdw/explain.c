@@ -230,6 +230,10 @@ void explain_scan(ForeignScanState *node, ExplainState *es)
 	explain_quals("Key Cond", list_truncate(list_copy(plan->fdw_recheck_quals), nkey), node, es);
 	explain_quals("Node Filter", list_copy_tail(plan->fdw_recheck_quals, nkey), node, es);
 	explain_order(node, es);
+	if (es->verbose && access == ACCESS_RANGE)
+		ExplainPropertyText(
+			"Vnodes", compat_bool_val(list_nth(plan->fdw_private, SCAN_ONE_VNODE)) ? "one" : "all",
+			es);
 	if (es->verbose)
 	{
 		ExplainPropertyText("Namespace", strVal(list_nth(plan->fdw_private, SCAN_NAMESPACE)), es);

@@ -653,5 +653,6 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	private = lappend(private, makeString(pstrdup(p->table->ns->name)));
 	private = lappend(private, order);
 	private = lappend(private, limit);
+	private = lappend(private, compat_make_boolean(kp.nbound >= p->table->nroute));
 	return make_foreignscan(tlist, local, rel->relid, exprs, private, NIL, recheck, outer);
 }

@@ -15,21 +15,11 @@
 #include "access/htup_details.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "utils/array.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #define KEYS_PER_GET 1000 /* bounds what one multi get holds in memory */
 
 /* ---- the state of a scan ---- */
-
-/* What one key column may be: segments as encoded, without doubles. */
-typedef struct KeyColumn
-{
-	int n;
-	DorisBytes *segments;
-	int at; /* which one comes next */
-} KeyColumn;
 
 typedef struct DorisScanState
 {
@@ -67,8 +57,7 @@ typedef struct DorisScanState
 		row; /* what the slot was filled from; views until the next row, or a call on any buffer */
 
 	/* lookups */
-	KeyColumn *key_columns;
-	bool more_keys;
+	KeyList key_list;
 	MemoryContext batch; /* the keys of one get */
 	DorisLookup lookup;
 	uint32 at; /* of the lookup's keys, the next one */
@@ -264,96 +253,22 @@ static void evaluate(ForeignScanState *node)
 	}
 }
 
-static int compare_bytes(const void *a, const void *b)
-{
-	return bytes_compare(*(const DorisBytes *) a, *(const DorisBytes *) b);
-}
-
-/* What the key column may be; k->n is 0 when nothing can be equal (NULL, or out of the type's range). */
-static void key_column_values(DorisColumn *col, Datum d, bool isnull, bool array, Oid other_type,
-							  KeyColumn *k)
-{
-	ArrayType *a;
-	int16 typlen;
-	bool typbyval;
-	char typalign;
-	Datum *elements;
-	bool *nulls;
-	int n;
-
-	k->n = k->at = 0;
-	if (isnull)
-		return;
-	if (!array)
-	{
-		if (OidIsValid(other_type) && ship_coerce(other_type, col->codec.type, &d) != 0)
-			return;
-		k->segments = palloc(sizeof(DorisBytes));
-		k->segments[k->n++] = codec_segment(&col->codec, d);
-		return;
-	}
-	a = DatumGetArrayTypeP(d);
-	get_typlenbyvalalign(ARR_ELEMTYPE(a), &typlen, &typbyval, &typalign);
-	deconstruct_array(a, ARR_ELEMTYPE(a), typlen, typbyval, typalign, &elements, &nulls, &n);
-	k->segments = palloc(Max(n, 1) * sizeof(DorisBytes));
-	for (int i = 0; i < n; i++)
-		if (!nulls[i] && (!OidIsValid(other_type) ||
-						  ship_coerce(other_type, col->codec.type, &elements[i]) == 0))
-			k->segments[k->n++] = codec_segment(&col->codec, elements[i]);
-	qsort(k->segments, k->n, sizeof(DorisBytes), compare_bytes);
-	n = k->n;
-	k->n = 0;
-	for (int i = 0; i < n; i++)
-		if (k->n == 0 || bytes_compare(k->segments[k->n - 1], k->segments[i]) != 0)
-			k->segments[k->n++] = k->segments[i];
-}
-
-/* The values of the bound key columns; false: nothing can be found. */
 static bool start_keys(DorisScanState *s)
 {
-	int i = 0;
-	ListCell *lc;
-
-	s->key_columns = palloc0(Max(list_length(s->keys), 1) * sizeof(KeyColumn));
-	foreach (lc, s->keys)
-	{
-		List *l = lfirst(lc);
-		int index = linitial_int(l);
-
-		key_column_values(&s->table->columns[s->table->key_attnums[i] - 1], s->values[index],
-						  s->nulls[index], lsecond_int(l) != 0, (Oid) lthird_int(l),
-						  &s->key_columns[i]);
-		if (s->key_columns[i].n == 0)
-			return false;
-		if (s->order == DORIS_KEY_ORDER_BACK)
-			for (int a = 0, b = s->key_columns[i].n - 1; a < b; a++, b--)
-			{
-				DorisBytes segment = s->key_columns[i].segments[a];
-
-				s->key_columns[i].segments[a] = s->key_columns[i].segments[b];
-				s->key_columns[i].segments[b] = segment;
-			}
-		i++;
-	}
-	return true;
+	return keys_start(&s->key_list, s->table, s->keys, s->values, s->nulls,
+					  s->order == DORIS_KEY_ORDER_BACK);
 }
 
 /* Low, high and route of a range; false: nothing can be found. */
 static bool start_range(DorisScanState *s)
 {
-	DorisBytes prefix = EMPTY_BYTES;
-	int nkeys = list_length(s->keys);
+	DorisBytes prefix;
 	KeyRange range;
 
 	if (!start_keys(s))
 		return false;
-	for (int i = 0; i < nkeys; i++)
-	{
-		prefix = bytes_join(prefix, s->key_columns[i].segments[0]);
-		if (i + 1 == s->table->nroute)
-			s->spec.route = prefix;
-	}
-	if (!bounds_apply(s->table, nkeys, s->bounds, s->values, s->nulls, prefix, &range))
+	prefix = keys_prefix(&s->key_list, s->table->nroute, &s->spec.route);
+	if (!bounds_apply(s->table, s->key_list.n, s->bounds, s->values, s->nulls, prefix, &range))
 		return false;
 	s->spec.low = range.low;
 	s->spec.high = range.high;
@@ -448,7 +363,7 @@ static void start(ForeignScanState *node)
 	{
 		case ACCESS_POINT:
 		case ACCESS_MULTI:
-			s->more_keys = start_keys(s);
+			s->key_list.more = start_keys(s);
 			break;
 		case ACCESS_JOINED:
 			break;
@@ -467,33 +382,6 @@ static void start(ForeignScanState *node)
 
 /* ---- lookups ---- */
 
-/* The next combination of the key columns' values. */
-static DorisBytes next_key(DorisScanState *s)
-{
-	int n = list_length(s->keys);
-	StringInfoData b;
-
-	initStringInfo(&b);
-	for (int i = 0; i < n; i++)
-	{
-		KeyColumn *k = &s->key_columns[i];
-
-		appendBinaryStringInfo(&b, (const char *) k->segments[k->at].data,
-							   (int) k->segments[k->at].len);
-	}
-	/* the last column turns fastest */
-	for (int i = n - 1; i >= 0; i--)
-	{
-		KeyColumn *k = &s->key_columns[i];
-
-		if (++k->at < k->n)
-			return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
-		k->at = 0;
-	}
-	s->more_keys = false;
-	return (DorisBytes){(const uint8 *) b.data, (size_t) b.len};
-}
-
 /* Asks for the next keys. */
 static void next_batch(DorisScanState *s)
 {
@@ -505,8 +393,8 @@ static void next_batch(DorisScanState *s)
 	MemoryContextReset(s->batch);
 	old = MemoryContextSwitchTo(s->batch);
 	keys = palloc(cap * sizeof(DorisBytes));
-	while (s->more_keys && n < cap)
-		keys[n++] = next_key(s);
+	while (s->key_list.more && n < cap)
+		keys[n++] = keys_next(&s->key_list);
 	s->at = 0;
 	lookup_fetch(&s->lookup, keys, n);
 	MemoryContextSwitchTo(old);
@@ -531,7 +419,7 @@ static TupleTableSlot *iterate_lookup(ForeignScanState *node)
 				return store_lookup(node, &row);
 			continue;
 		}
-		if (!s->more_keys)
+		if (!s->key_list.more)
 			return NULL;
 		next_batch(s);
 	}

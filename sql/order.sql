@@ -1,6 +1,7 @@
 -- ORDER BY the key from the nodes' own order, in both directions, and LIMIT told to the scan; and where neither is done.
 SET client_min_messages = warning;
 SELECT count(doris_drop_namespace(name)) >= 0 AS clean FROM doris_namespaces WHERE name LIKE 'order\_%';
+CREATE TYPE order_enum AS ENUM ('z', 'm', 'a');
 CREATE FOREIGN TABLE order_t (id int, grp int, v text) SERVER doris OPTIONS (key 'id');
 CREATE FOREIGN TABLE order_c (tenant int, day date, seq int, v text) SERVER doris
 	OPTIONS (key 'tenant,day,seq', distribute_by 'tenant');
@@ -175,6 +176,58 @@ SELECT count(*), bool_and(id > before) AS rising FROM (SELECT id, lag(id, 1, -10
 SELECT id, v FROM order_t ORDER BY id DESC OFFSET 100 LIMIT 2;
 ROLLBACK;
 
+-- every type that a key may have: as its own operators sort it, or not from the nodes
+DO $$
+DECLARE
+	r record;
+	line text;
+	plan text;
+	given text;
+	sorted text;
+	direction text;
+BEGIN
+	FOR r IN SELECT * FROM (VALUES
+		('boolean', 'g % 2 = 0'), ('"char"', 'chr(1 + g % 127)'), ('smallint', 'g * 300 - 30000'), ('integer', '(g - 100) * 12345678 % 2147483647'),
+		('bigint', '(g - 100) * 91234567890123456'), ('oid', 'g::bigint * 21474836'), ('money', '(g - 100) * 1234.56'),
+		('real', 'CASE g % 7 WHEN 0 THEN ''NaN'' WHEN 1 THEN ''-Infinity'' WHEN 2 THEN ''-0'' ELSE ((g - 100) ^ 5)::text END'),
+		('double precision', 'CASE g % 7 WHEN 0 THEN ''NaN'' WHEN 1 THEN ''Infinity'' ELSE ((g - 100) / 7.0)::text END'),
+		('numeric', 'CASE g % 9 WHEN 0 THEN ''NaN'' WHEN 1 THEN ''-Infinity'' WHEN 2 THEN ''1e-30'' ELSE ((g - 100) * 10.0 ^ (g % 40 - 20))::text END'),
+		('numeric(9,3)', '(g - 100) * 1234.567'),
+		('text COLLATE "C"', 'chr(g) || repeat(chr(1 + g % 3), g % 4)'), ('varchar(9) COLLATE "C"', 'chr(330 - g) || g'),
+		('char(4) COLLATE "C"', 'chr(33 + g % 60) || CASE WHEN g % 2 = 0 THEN chr(9) ELSE '''' END'), ('name', 'chr(300 - g) || g'),
+		('text COLLATE "en-x-icu"', 'chr(60 + g % 60)'),
+		('bytea', 'decode(lpad(to_hex(g * 77), (g % 3) * 2 + 4, ''0''), ''hex'')'),
+		('uuid', 'md5(g::text)::uuid'), ('macaddr', 'left(md5(g::text), 12)'), ('macaddr8', 'left(md5(g::text), 16)'),
+		('date', 'CASE g % 50 WHEN 0 THEN ''infinity'' WHEN 1 THEN ''-infinity'' ELSE (date ''2000-01-01'' + (g - 100) * 999)::text END'),
+		('time', 'time ''00:00'' + g * interval ''7 min 3 s'''), ('timetz', '(time ''00:00'' + g * interval ''71 min'')::text || CASE g % 3 WHEN 0 THEN ''+05'' WHEN 1 THEN ''-08:30'' ELSE ''+00'' END'),
+		('timestamp', 'timestamp ''2000-01-01'' + (g - 100) * interval ''1 year 3 h'''), ('timestamptz', 'CASE g % 50 WHEN 0 THEN ''-infinity'' ELSE (timestamptz ''2000-01-01'' + (g - 100) * interval ''33 days'')::text END'),
+		('interval', '(g - 100) * interval ''1 day 7 h'' + (g % 3) * interval ''1 mon'''),
+		('inet', 'CASE WHEN g % 3 = 0 THEN ''::'' || to_hex(g) ELSE ''10.'' || g % 256 || ''.0.1/'' || 8 + g % 25 END'),
+		('cidr', 'CASE WHEN g % 3 = 0 THEN ''2001:'' || to_hex(g) || ''::/32'' ELSE ''10.'' || g % 256 || ''.0.0/16'' END'),
+		('order_enum', '(ARRAY[''z'', ''a'', ''m''])[1 + g % 3]::order_enum')) v(type, expr)
+	LOOP
+		EXECUTE format('CREATE FOREIGN TABLE order_k (k %s, g int) SERVER doris OPTIONS (key ''k'')', r.type);
+		EXECUTE format('INSERT INTO order_k SELECT DISTINCT ON (k) k, g FROM (SELECT (%s)::%s AS k, g FROM generate_series(1, 200) g) s',
+			r.expr, split_part(r.type, ' COLLATE', 1));
+		COMMIT;
+		SET LOCAL enable_sort = off;
+		FOREACH direction IN ARRAY ARRAY['ASC', 'DESC'] LOOP
+			plan := 'sorted here';
+			FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) SELECT k FROM order_k ORDER BY k ' || direction LOOP
+				IF line ~ '^ *Order: ' THEN
+					plan := trim(line);
+				END IF;
+			END LOOP;
+			EXECUTE format('SELECT count(*) || '': '' || string_agg(k::text, '';'') FROM (SELECT k FROM order_k ORDER BY k %s) s', direction) INTO given;
+			EXECUTE format('WITH c AS MATERIALIZED (SELECT k FROM order_k) SELECT count(*) || '': '' || string_agg(k::text, '';'') FROM (SELECT k FROM c ORDER BY k %s) s', direction) INTO sorted;
+			RAISE INFO '%: %, %', r.type, plan, CASE WHEN given = sorted THEN split_part(given, ':', 1) || ' keys' ELSE 'WRONG: ' || given || ' NOT ' || sorted END;
+		END LOOP;
+		DROP FOREIGN TABLE order_k;
+		PERFORM doris_drop_namespace('order_k');
+		COMMIT;
+	END LOOP;
+END $$;
+
 -- partitions that are foreign tables are merged
 CREATE TABLE order_p (id int, v text) PARTITION BY RANGE (id);
 CREATE FOREIGN TABLE order_p1 PARTITION OF order_p FOR VALUES FROM (0) TO (500) SERVER doris OPTIONS (key 'id');
@@ -186,4 +239,5 @@ SELECT count(*), bool_and(id = n - 1) AS in_order FROM (SELECT id, row_number() 
 DROP TABLE order_p;
 
 DROP FOREIGN TABLE order_t, order_c, order_s;
+DROP TYPE order_enum;
 SELECT count(doris_drop_namespace(name)) FROM doris_namespaces WHERE name LIKE 'order\_%';

@@ -163,6 +163,14 @@ EXECUTE ranges_page(3, 2, 'e5');
 EXECUTE ranges_between(490, 10000000000);
 RESET plan_cache_mode;
 
+-- one vnode when the columns of distribute_by are known, all of them else
+SET plan_cache_mode = force_generic_plan;
+PREPARE ranges_tenant(int) AS SELECT v FROM ranges_c WHERE a = $1 AND b < 2 ORDER BY b DESC, c DESC;
+EXPLAIN (COSTS OFF, VERBOSE) EXECUTE ranges_tenant(2);
+EXECUTE ranges_tenant(2);
+RESET plan_cache_mode;
+EXPLAIN (COSTS OFF, VERBOSE) SELECT v FROM ranges_c WHERE a < 2;
+
 -- as the inner side of a join
 CREATE TEMP TABLE ranges_l (n int PRIMARY KEY, low int, high int, p text);
 INSERT INTO ranges_l VALUES (1, 10, 12, 'k29'), (2, 499, 999999, 'a_%'), (3, NULL, 4, 'zz'), (4, 7, 3, NULL);
