@@ -125,6 +125,7 @@ typedef struct DorisScanSpec
 		fetch_rows; /* most rows per reply, 0: as the nodes think best; the first replies have fewer */
 	uint64_t
 		limit; /* so many rows will be taken, about: nodes need not read beyond them; 0: nobody knows */
+	bool whole;			  /* all rows will be taken: the first replies need not be small */
 	DorisOrder order;	  /* over all vnodes; not with aggregates */
 	DorisBytes aggregate; /* aggregate.h program: only groups are asked for; empty: rows */
 	/* without route: only these, rising; NULL: all. For a part of the rows: keys spread over vnodes at random */

@@ -49,7 +49,7 @@ static uint32_t page_rows(const DorisScan *s, const Stream *st, uint32_t n)
 {
 	uint64_t rows;
 
-	if (s->groups != NULL)
+	if (s->groups != NULL || s->spec.whole)
 		return s->spec.fetch_rows;
 	if (s->spec.limit > s->given)
 	{
@@ -69,9 +69,8 @@ static uint32_t page_rows(const DorisScan *s, const Stream *st, uint32_t n)
 
 void stream_ask(DorisScan *s, Stream *st)
 {
-	uint32_t n = 0;
-
 	DorisClient *c = s->c;
+	uint32_t n = 0;
 
 	for (const Stream *other = s->streams; other != NULL; other = other->next)
 		n++;
@@ -408,7 +407,7 @@ static DorisStatus page_accept(DorisScan *s, Stream *st, Page *p, Topology *t, D
 	{
 		/* whoever stops within the first rows has not made the node read on */
 		p->stream = st;
-		p->ask_at = first && s->groups == NULL ? p->reply.nrows / 2 : 0;
+		p->ask_at = first && s->groups == NULL && !s->spec.whole ? p->reply.nrows / 2 : 0;
 		st->after = p;
 		if (p->ask_at == 0)
 			stream_ask(s, st);

@@ -257,7 +257,8 @@ static DorisStatus show_rows(Ctl *ctl, const DorisScanSpec *spec, DorisError *er
 
 int verb_scan(Ctl *ctl)
 {
-	DorisScanSpec spec = {.limit = ctl->limit > 0 ? (uint64_t) ctl->limit : 0};
+	DorisScanSpec spec = {.limit = ctl->limit > 0 ? (uint64_t) ctl->limit : 0,
+						  .whole = ctl->limit < 0};
 	NsDef ns;
 	DorisError err;
 	DorisStatus st;

@@ -156,7 +156,8 @@ enum ScanPrivate
 	SCAN_NAMESPACE,	   /* String: for EXPLAIN */
 	SCAN_ORDER, /* integer list: DorisOrder, then the attnums of the key columns that may differ: for EXPLAIN */
 	SCAN_LIMIT, /* integer list: indexes in fdw_exprs of what LIMIT and OFFSET say, -1 without OFFSET; NIL: no limit */
-	SCAN_ONE_VNODE /* Boolean: the bound columns route: for EXPLAIN */
+	SCAN_ONE_VNODE, /* Boolean: the bound columns route: for EXPLAIN */
+	SCAN_WHOLE		/* Boolean: all its rows are wanted, as far as the planner knows */
 };
 
 /* How clauses bind the whole key of a table, each of its columns to one value. By key position - 1. */

@@ -654,5 +654,8 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	private = lappend(private, order);
 	private = lappend(private, limit);
 	private = lappend(private, compat_make_boolean(kp.nbound >= p->table->nroute));
+	/* the inner side of a join may be left after its first row */
+	private = lappend(
+		private, compat_make_boolean(root->tuple_fraction <= 0 && path->path.param_info == NULL));
 	return make_foreignscan(tlist, local, rel->relid, exprs, private, NIL, recheck, outer);
 }

@@ -32,6 +32,7 @@ typedef struct DorisScanState
 	List *bounds;
 	List *steps;
 	DorisOrder order;
+	bool whole;
 	List *limit;	   /* SCAN_LIMIT */
 	List *exprs;	   /* ExprStates of fdw_exprs */
 	Bitmapset *wanted; /* NULL with wanted_all: every column */
@@ -115,6 +116,7 @@ void scan_begin(ForeignScanState *node, int eflags)
 	s->steps = list_nth(plan->fdw_private, SCAN_FILTER);
 	s->order = (DorisOrder) linitial_int(list_nth(plan->fdw_private, SCAN_ORDER));
 	s->limit = list_nth(plan->fdw_private, SCAN_LIMIT);
+	s->whole = compat_bool_val(list_nth(plan->fdw_private, SCAN_WHOLE));
 	s->with_version = compat_bool_val(list_nth(plan->fdw_private, SCAN_WITH_VERSION));
 	s->wanted = attnum_set(list_nth(plan->fdw_private, SCAN_WANTED), &s->wanted_all);
 	s->wanted_recheck =
@@ -321,6 +323,7 @@ static void start_scan(DorisScanState *s)
 		return;
 	}
 	s->spec.limit = s->recheck_all ? 0 : start_limit(s);
+	s->spec.whole = s->whole;
 	s->spec.ns = s->table->ns;
 	s->spec.columns = s->recheck_all ? s->columns_recheck : s->columns;
 	s->spec.ncolumns = s->recheck_all ? s->ncolumns_recheck : s->ncolumns;

@@ -331,6 +331,17 @@ static uint64_t rows_received(DorisClient *c)
 	return rows;
 }
 
+static uint64_t requests_sent(DorisClient *c)
+{
+	uint32_t n;
+	const DorisNodeCounters *counters = doris_counters(c, &n);
+	uint64_t requests = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		requests += counters[i].requests;
+	return requests;
+}
+
 static void take_some(DorisClient *c, DorisScanSpec *spec, int n, int first, int step)
 {
 	DorisScan *scan;
@@ -392,6 +403,20 @@ static int child_ordered(Rig *r, void *arg)
 	take_some(c, &spec, 10, 0, 0);
 	RIG_CHECK(rows_received(c) - before <= 100 * (uint64_t) r->nodes, "%llu rows for 10",
 			  (unsigned long long) (rows_received(c) - before));
+	/* who takes all of them asks less often */
+	{
+		uint64_t requests[2];
+
+		for (int whole = 0; whole < 2; whole++)
+		{
+			spec = (DorisScanSpec){.order = order, .whole = whole == 1};
+			requests[whole] = requests_sent(c);
+			scan_all(c, &spec, result, NULL);
+			requests[whole] = requests_sent(c) - requests[whole];
+		}
+		RIG_CHECK(requests[1] < requests[0], "%llu requests, %llu for the whole",
+				  (unsigned long long) requests[0], (unsigned long long) requests[1]);
+	}
 	/* a limit that turns out too low is no limit */
 	spec = (DorisScanSpec){.order = order, .limit = 10};
 	scan_all(c, &spec, result, NULL);
