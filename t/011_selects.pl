@@ -48,7 +48,7 @@ sub definition
 	return join '; ', @out;
 }
 my $pair = TablePair->new($cluster, map { $_ => definition($_) } qw(l f));
-$pair->set("SET statement_timeout = '10s'");
+$pair->set("SET statement_timeout = '5s'");
 my @tables = sort keys %RandomQuery::tables;
 for my $t (@tables)
 {
