@@ -3,8 +3,8 @@
  *
  * Each row is in the sample with the same probability, by its key's hash under a seed of this ANALYZE (wire/sample.h); the
  * nodes pass over the others and count them, so what travels is the sample. The probability comes from the nodes' counters,
- * with some to spare: what is too much, a reservoir drops at random. When the counters were far off, or not to be had, the
- * scan is made a second time by the number it has counted.
+ * with some to spare: what is too much, a reservoir drops at random. When the counters said far too much, the scan is made
+ * a second time by the number it has counted; when they are not to be had, all rows come.
  *
  * A node still has to look at every row. So of a namespace that is much larger than the sample only some vnodes are read,
  * chosen at random: where a row lives is a hash of its key, which makes the rows of a vnode a random sample
