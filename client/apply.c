@@ -5,6 +5,10 @@
  * version somewhere is not: the clock is moved on and the row sent again under a new stamp, to all its targets, until the deadline;
  * after a few times with pauses of random length in between, or writers of one hot row keep each other from ending. Rows may be left on some copies when this ends with an error: that is told as UNKNOWN (I7), and
  * whoever writes them next brings the copies together.
+ *
+ * In two halves for callers who have something to do meanwhile: from start on each node has a message under way, poll
+ * sends the next ones, end waits. Nothing is acknowledged before end has said so (I1). Writes of a batch and of the next
+ * one to the same key keep their order only if the first has ended before the second starts.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -48,6 +52,18 @@ typedef struct ApplyRun
 	bool moved;
 	bool down; /* a target is down by our topology */
 } ApplyRun;
+
+struct DorisApply
+{
+	ApplyRun run;
+	uint32_t n;
+	bool *wanted; /* rows of this round */
+	int restamps;
+	bool open;	   /* a round is under way */
+	uint64_t used; /* the epoch it goes by */
+	DorisStatus st;
+	DorisError err; /* st is not OK */
+};
 
 static void run_clear(ApplyRun *r)
 {
@@ -266,8 +282,8 @@ static DorisStatus target_answer(ApplyRun *r, ApplyTarget *t, DorisError *err)
 	return DORIS_OK;
 }
 
-/* Sends the rows that are wanted to all their targets. */
-static DorisStatus run_round(ApplyRun *r, const bool *wanted, uint32_t n, DorisError *err)
+/* Finds the targets of the rows that are wanted, and connects to them. */
+static DorisStatus round_open(ApplyRun *r, const bool *wanted, uint32_t n, DorisError *err)
 {
 	DorisStatus st = DORIS_OK;
 	Peer **peers;
@@ -321,6 +337,44 @@ static DorisStatus run_round(ApplyRun *r, const bool *wanted, uint32_t n, DorisE
 		}
 	}
 	free(peers);
+	return st;
+}
+
+/* Sends what can be sent and takes the answers that have come, without waiting. What went wrong is left to round_wait. */
+static DorisStatus round_poll(ApplyRun *r, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+	uint32_t i;
+
+	peers_pump(r->c);
+	for (i = 0; i < r->ntargets && st == DORIS_OK; i++)
+	{
+		ApplyTarget *t = &r->targets[i];
+
+		if (t->call.state == CALL_DONE && t->call.status == DORIS_OK)
+			st = target_answer(r, t, err);
+		if (st == DORIS_OK && t->call.state == CALL_IDLE && t->at < t->n)
+			st = target_send(r, t, err);
+	}
+	return st;
+}
+
+/* Nobody looked for a while: an answer may be there, and silence counts from now on. */
+static void round_resume(ApplyRun *r)
+{
+	uint32_t i;
+
+	peers_pump(r->c);
+	for (i = 0; i < r->ntargets; i++)
+		r->targets[i].slice = clock_mono_ms() + APPLY_SLICE_MS;
+}
+
+/* Waits until all targets have their rows. */
+static DorisStatus round_wait(ApplyRun *r, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+	uint32_t i;
+
 	while (st == DORIS_OK)
 	{
 		uint64_t slice = r->c->until;
@@ -371,70 +425,133 @@ static DorisStatus check_rows(const DorisWrite *writes, uint32_t n, DorisError *
 	return DORIS_OK;
 }
 
-DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, DorisError *err)
+static void apply_open(DorisApply *a)
 {
-	ApplyRun r = {.c = c, .writes = writes};
-	bool *wanted = malloc(n + 1);
-	DorisStatus st;
-	int restamps = 0;
+	ApplyRun *r = &a->run;
 
+	r->moved = r->down = false;
+	memset(r->higher, false, a->n);
+	a->used = r->c->topo->epoch;
+	a->open = true;
+	a->st = round_open(r, a->wanted, a->n, &a->err);
+	if (a->st == DORIS_OK)
+		a->st = round_poll(r, &a->err);
+}
+
+static void apply_free(DorisApply *a)
+{
+	run_clear(&a->run);
+	free(a->run.higher);
+	free(a->wanted);
+	free(a);
+}
+
+DorisStatus doris_apply_start(DorisClient *c, const DorisWrite *writes, uint32_t n,
+							  DorisApply **out, DorisError *err)
+{
+	DorisApply *a = calloc(1, sizeof(*a));
+	DorisStatus st = check_rows(writes, n, err);
+
+	*out = NULL;
 	client_begin(c);
-	r.higher = calloc(n + 1, sizeof(bool));
-	st = check_rows(writes, n, err);
-	if (wanted == NULL || r.higher == NULL)
-		st = client_no_memory(err);
-	else
-		memset(wanted, true, n);
-	if (st == DORIS_OK && n > 0)
-		r.version = client_version(c);
-	while (st == DORIS_OK && n > 0)
+	if (a != NULL)
 	{
-		uint64_t used = c->topo->epoch;
-		bool again;
+		a->run.c = c;
+		a->run.writes = writes;
+		a->n = n;
+		a->run.higher = calloc(n + 1, sizeof(bool));
+		a->wanted = malloc(n + 1);
+	}
+	if (a == NULL || a->run.higher == NULL || a->wanted == NULL)
+		st = client_no_memory(err);
+	if (st != DORIS_OK)
+	{
+		if (a != NULL)
+			apply_free(a);
+		return st;
+	}
+	memset(a->wanted, true, n);
+	if (n > 0)
+	{
+		a->run.version = client_version(c);
+		apply_open(a);
+	}
+	*out = a;
+	return DORIS_OK;
+}
 
-		r.moved = r.down = false;
-		memset(r.higher, false, n);
-		st = run_round(&r, wanted, n, err);
-		run_clear(&r);
-		if (st != DORIS_OK && (r.moved || r.down) && clock_mono_ms() < c->until)
+void doris_apply_poll(DorisApply *a)
+{
+	if (a->open && a->st == DORIS_OK)
+		a->st = round_poll(&a->run, &a->err);
+}
+
+/* Rounds until every row is acknowledged under one topology, or it cannot be. */
+static DorisStatus apply_rounds(DorisApply *a, DorisError *err)
+{
+	ApplyRun *r = &a->run;
+	DorisClient *c = r->c;
+	DorisStatus st;
+
+	for (;;)
+	{
+		if (!a->open)
+			apply_open(a);
+		st = a->st;
+		if (st == DORIS_OK)
+			st = round_wait(r, err);
+		else
+			*err = a->err;
+		run_clear(r);
+		a->open = false;
+		if (st != DORIS_OK && (r->moved || r->down) && clock_mono_ms() < c->until)
 		{
 			/* what was collected is void (I3): all again, the same stamp, to the new targets */
 			bool gone = st == DORIS_NO_NAMESPACE;
 			DorisError why = *err;
 
-			st = client_moved(c, used, c->until, err);
-			if (st == DORIS_OK && gone && c->topo->epoch == used)
+			st = client_moved(c, a->used, c->until, err);
+			if (st == DORIS_OK && gone && c->topo->epoch == a->used)
 			{
 				*err = why;
 				st = why.code;
 			}
+			if (st != DORIS_OK)
+				return st;
 			continue;
 		}
-		if (st != DORIS_OK)
-			break;
-		again = memchr(r.higher, true, n) != NULL;
-		if (!again)
-			break;
-		if (restamps++ >= APPLY_RESTAMPS)
+		if (st != DORIS_OK || memchr(r->higher, true, a->n) == NULL)
+			return st;
+		if (a->restamps++ >= APPLY_RESTAMPS)
 		{
-			int most = 1 << (restamps - APPLY_RESTAMPS < 5 ? restamps - APPLY_RESTAMPS : 5);
+			int over = a->restamps - APPLY_RESTAMPS;
+			int most = 1 << (over < 5 ? over : 5);
 
 			if (clock_mono_ms() >= c->until)
-			{
-				st = doris_error(err, DORIS_UNKNOWN,
-								 "other writers of the same keys were faster %d times", restamps);
-				break;
-			}
+				return doris_error(err, DORIS_UNKNOWN,
+								   "other writers of the same keys were faster %d times",
+								   a->restamps);
 			st = client_pause(c, 1 + (int) randombytes_uniform((uint32_t) most), err);
 			if (st != DORIS_OK)
-				break;
+				return st;
 		}
-		memcpy(wanted, r.higher, n);
-		r.version = client_version(c);
+		memcpy(a->wanted, r->higher, a->n);
+		r->version = client_version(c);
 	}
-	free(wanted);
-	free(r.higher);
-	if (st != DORIS_OK && st != DORIS_UNKNOWN && r.arrived)
+}
+
+DorisStatus doris_apply_end(DorisApply *a, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+
+	err->code = DORIS_OK;
+	if (a->n > 0)
+	{
+		client_begin(a->run.c);
+		round_resume(&a->run);
+		st = apply_rounds(a, err);
+	}
+	if (st != DORIS_OK && st != DORIS_UNKNOWN && a->run.arrived)
 	{
 		DorisError why = *err;
 
@@ -443,5 +560,32 @@ DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, Do
 		st = doris_hint(err, "%.250s",
 						why.hint[0] != '\0' ? why.hint : "Writing them again is harmless.");
 	}
+	apply_free(a);
 	return st;
+}
+
+void doris_apply_abandon(DorisApply *a)
+{
+	DorisClient *c = a->run.c;
+	DorisError ignored;
+
+	/* its copies should not be left different: the rest goes out, if that takes a moment only */
+	if (a->open && a->st == DORIS_OK)
+	{
+		client_begin(c);
+		c->until = clock_mono_ms() + CLIENT_LEARN_MS;
+		c->no_cancel = true;
+		round_resume(&a->run);
+		(void) round_wait(&a->run, &ignored);
+		c->no_cancel = false;
+	}
+	apply_free(a);
+}
+
+DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes, uint32_t n, DorisError *err)
+{
+	DorisApply *a;
+	DorisStatus st = doris_apply_start(c, writes, n, &a, err);
+
+	return st == DORIS_OK ? doris_apply_end(a, err) : st;
 }

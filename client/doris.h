@@ -208,6 +208,20 @@ extern DORIS_MUST_CHECK DorisStatus doris_commit(DorisClient *c, const DorisWrit
 extern DORIS_MUST_CHECK DorisStatus doris_apply(DorisClient *c, const DorisWrite *writes,
 												uint32_t n, DorisError *err);
 
+/*
+ * The same in two halves. After start each node has a message under way; other calls on the client may come before end, which
+ * waits for all of it and frees *out. The writes and what they point to must stay until then. Trouble on the way is end's to
+ * handle and tell; start fails for rows that are too big, or without memory.
+ */
+typedef struct DorisApply DorisApply;
+extern DORIS_MUST_CHECK DorisStatus doris_apply_start(DorisClient *c, const DorisWrite *writes,
+													  uint32_t n, DorisApply **out,
+													  DorisError *err);
+extern void doris_apply_poll(DorisApply *a); /* sends what can be sent, never waits */
+extern DORIS_MUST_CHECK DorisStatus doris_apply_end(DorisApply *a, DorisError *err);
+/* Instead of end, when nobody wants to know: waits half a second at most. Any of the rows may have been written. */
+extern void doris_apply_abandon(DorisApply *a);
+
 /* ---- what the client did for its callers, FINISH in the background aside: for EXPLAIN and statistics ---- */
 typedef struct DorisNodeCounters
 {

@@ -244,6 +244,8 @@ typedef struct DorisHandle
 	DorisScan *scan;
 	DorisRows *rows;
 	struct DorisModify *modify; /* that may hold rows back; NULL for scans */
+	DorisApply *apply;			/* its batch of plain writes that is under way */
+	MemoryContext sent;			/* that batch; not below anything that an error frees first */
 } DorisHandle;
 
 extern dlist_head handles; /* newest first */

@@ -32,7 +32,14 @@ void handle_clear(DorisHandle *h)
 
 void handle_free(DorisHandle *h)
 {
+	DorisApply *apply = h->apply;
+
 	handle_clear(h);
+	h->apply = NULL;
+	if (apply != NULL)
+		doris_apply_abandon(apply);
+	if (h->sent != NULL)
+		MemoryContextDelete(h->sent);
 	dlist_delete(&h->node);
 	pfree(h);
 }

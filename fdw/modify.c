@@ -234,6 +234,7 @@ TupleTableSlot *modify_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot
 	pending_flush(m);
 	pending_insert(m, slot->tts_values, slot->tts_isnull);
 	pending_flush(m);
+	pending_await(m);
 	return m->rows[0].skip ? NULL : slot;
 }
 
@@ -493,6 +494,7 @@ void modify_end(EState *estate, ResultRelInfo *rri)
 	if (m == NULL || m->handle == NULL)
 		return;
 	pending_flush(m);
+	pending_await(m);
 	handle_free(m->handle);
 	m->handle = NULL;
 }

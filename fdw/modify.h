@@ -70,6 +70,8 @@ extern void pending_insert(DorisModify *m, const Datum *values, const bool *null
 extern bool pending_full(const DorisModify *m);
 /* Sends on what is gathered. Afterwards, until the next row comes, rows[].skip tells which were left out. */
 extern void pending_flush(DorisModify *m);
+/* Waits for a direct table's batch that is under way, and reports what went wrong with it. */
+extern void pending_await(DorisModify *m);
 /* Looks at keys in the cluster: found and version only. In the handle's rows, until its next use. */
 extern const DorisRow *pending_look(DorisModify *m, const DorisBytes *keys, uint32 n);
 /* Looks at keys that were inserted without a look, because something is about to read or to go on. */

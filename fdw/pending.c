@@ -3,6 +3,9 @@
  *
  * A batch costs one round trip to look at its keys. Rows are kept encoded, so nothing of the executor's is needed to send
  * them on: whoever reads, or begins a savepoint, can have them sent first.
+ *
+ * A direct table's batch is written while the next one is gathered: one is under way at most. It has ended before the keys
+ * of the next are looked at, so that a key that is in both is found; what went wrong with it is an error of the same statement.
  */
 #include "modify.h"
 
@@ -10,6 +13,7 @@
 
 #define DIRECT_BATCHES 10 /* a direct batch is so many times batch_size */
 #define MAX_UNVERIFIED 100
+#define ROWS_PER_POLL 256 /* gathered before the batch under way is looked after */
 
 /* Keys of the transaction's first batch of inserted rows that nobody has looked at: the commit is to find duplicates. */
 static struct
@@ -40,6 +44,12 @@ static DorisBytes pending_value(const DorisModify *m, const NewRow *r)
 
 static NewRow *new_row(DorisModify *m)
 {
+	if (m->handle->apply != NULL && m->nrows % ROWS_PER_POLL == 0)
+	{
+		work_begin(m->work, m->client);
+		doris_apply_poll(m->handle->apply);
+		work_end(m->work, m->client);
+	}
 	if (m->nrows == m->cap)
 	{
 		int cap = m->cap ? m->cap * 2 : 16;
@@ -256,15 +266,66 @@ static int compare_rows(const void *a, const void *b)
 	return c != 0 ? c : x - y;
 }
 
+void pending_await(DorisModify *m)
+{
+	DorisApply *apply = m->handle->apply;
+	DorisError err = {0};
+	DorisStatus status;
+
+	if (apply == NULL)
+		return;
+	m->handle->apply = NULL;
+	work_begin(m->work, m->client);
+	status = doris_apply_end(apply, &err);
+	work_end(m->work, m->client);
+	if (status != DORIS_OK)
+		doris_ereport(&err, m->table->ns->name, EMPTY_BYTES);
+	MemoryContextReset(m->handle->sent);
+}
+
+/* Has the rows that are not to be skipped on their way. They are copied: a statement that fails frees its own memory first. */
+static void send_direct(DorisModify *m)
+{
+	DorisError err = {0};
+	DorisStatus status;
+	DorisWrite *writes;
+	uint8 *bytes;
+	uint32 n = 0;
+
+	if (m->handle->sent == NULL)
+		m->handle->sent =
+			AllocSetContextCreate(TopMemoryContext, "doris batch", ALLOCSET_DEFAULT_SIZES);
+	writes = MemoryContextAlloc(m->handle->sent, m->nrows * sizeof(DorisWrite));
+	bytes = MemoryContextAlloc(m->handle->sent, Max(m->bytes.len, 1));
+	memcpy(bytes, m->bytes.data, m->bytes.len);
+	for (int i = 0; i < m->nrows; i++)
+	{
+		const NewRow *r = &m->rows[i];
+
+		if (r->skip)
+			continue;
+		writes[n].ns = m->table->ns->id;
+		writes[n].kind = r->kind == WRITE_DELETE ? WRITE_DELETE : WRITE_PUT;
+		writes[n].key = (DorisBytes){bytes + r->at, r->key_len};
+		writes[n].route = (DorisBytes){bytes + r->at, r->route_len};
+		writes[n].base = (DorisVersion){0, 0};
+		writes[n].value = (DorisBytes){bytes + r->at + r->key_len, r->value_len};
+		n++;
+	}
+	if (n == 0)
+		return;
+	work_begin(m->work, m->client);
+	status = doris_apply_start(m->client, writes, n, &m->handle->apply, &err);
+	work_end(m->work, m->client);
+	if (status != DORIS_OK)
+		doris_ereport(&err, m->table->ns->name, n == 1 ? writes[0].key : EMPTY_BYTES);
+}
+
 static void flush_direct(DorisModify *m)
 {
 	int *order = palloc(m->nrows * sizeof(int));
 	DorisBytes *ask = palloc(m->nrows * sizeof(DorisBytes));
-	DorisWrite *writes = palloc(m->nrows * sizeof(DorisWrite));
-	DorisError err = {0};
-	DorisStatus status;
 	uint32 nask = 0;
-	uint32 n = 0;
 
 	/* a key at most once in a batch: the first change of a row stands, a second INSERT is a duplicate */
 	for (int i = 0; i < m->nrows; i++)
@@ -282,6 +343,8 @@ static void flush_direct(DorisModify *m)
 		r->skip = true;
 	}
 
+	/* the batch before may have the same keys: it comes first (I4), and is seen by the look */
+	pending_await(m);
 	for (int i = 0; i < m->nrows; i++)
 		if (!m->rows[i].skip && m->rows[i].kind == WRITE_INSERT)
 			ask[nask++] = pending_key(m, &m->rows[i]);
@@ -294,27 +357,7 @@ static void flush_direct(DorisModify *m)
 			if (!m->rows[i].skip && m->rows[i].kind == WRITE_INSERT && found[nask++].found)
 				conflict(m, &m->rows[i]);
 	}
-	for (int i = 0; i < m->nrows; i++)
-	{
-		NewRow *r = &m->rows[i];
-
-		if (r->skip)
-			continue;
-		writes[n].ns = m->table->ns->id;
-		writes[n].kind = r->kind == WRITE_DELETE ? WRITE_DELETE : WRITE_PUT;
-		writes[n].key = pending_key(m, r);
-		writes[n].route = (DorisBytes){writes[n].key.data, r->route_len};
-		writes[n].base = (DorisVersion){0, 0};
-		writes[n].value = pending_value(m, r);
-		n++;
-	}
-	if (n == 0)
-		return;
-	work_begin(m->work, m->client);
-	status = doris_apply(m->client, writes, n, &err);
-	work_end(m->work, m->client);
-	if (status != DORIS_OK)
-		doris_ereport(&err, m->table->ns->name, n == 1 ? writes[0].key : EMPTY_BYTES);
+	send_direct(m);
 }
 
 /* Sends on what is gathered; afterwards rows[].skip tells which were left out. */
@@ -353,7 +396,10 @@ void modify_flush_all(void)
 		DorisHandle *h = dlist_container(DorisHandle, node, it.cur);
 
 		if (h->modify != NULL)
+		{
 			pending_flush(h->modify);
+			pending_await(h->modify);
+		}
 	}
 	pending_verify();
 }
