@@ -248,7 +248,7 @@ void explain_scan(ForeignScanState *node, ExplainState *es)
 
 void explain_write_mode(const DorisTableOptions *options, ExplainState *es)
 {
-	ExplainPropertyText("Write Mode", options->direct ? "direct" : "transaction", es);
+	ExplainPropertyText("Write Mode", options->direct ? "direct" : "transactional", es);
 }
 
 void explain_modify(ModifyTableState *mt, ResultRelInfo *rri, List *fdw_private, int subplan,

@@ -423,7 +423,7 @@ TupleTableSlot *modify_update(EState *estate, ResultRelInfo *rri, TupleTableSlot
 				 errmsg("cannot change the key of a row of table \"%s\" with write_mode 'direct'",
 						RelationGetRelationName(m->rel)),
 				 errhint("Delete the row and insert another, or set write_mode "
-						 "'transaction'.")));
+						 "'transactional'.")));
 		pending_add(m, WRITE_PUT, row.key, row.route_len, row.value);
 		MemoryContextSwitchTo(old);
 		if (pending_full(m))

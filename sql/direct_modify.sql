@@ -169,6 +169,7 @@ SELECT dm_both('UPDATE T SET n = n + 1 WHERE id IN (1, 2, 3) RETURNING *', 'dm_d
 SELECT dm_both('DELETE FROM T WHERE grp = 2 RETURNING id', 'dm_d');
 SELECT dm_both('DELETE FROM T WHERE id > 150', 'dm_d');
 SELECT dm_both('UPDATE T SET n = 0', 'dm_d');
+UPDATE dm_d SET id = id + 1000 WHERE id = 1;
 -- partitions: some local, some foreign; a row that moves into a foreign one is not changed twice
 CREATE TABLE dm_parted (id int, n int) PARTITION BY RANGE (id);
 CREATE TABLE dm_p1 PARTITION OF dm_parted FOR VALUES FROM (0) TO (100);
