@@ -239,6 +239,16 @@ SET enable_partitionwise_join = on;
 EXPLAIN (COSTS OFF) SELECT count(*), count(p.v), max(p.v || l.w) FROM joins_pl l LEFT JOIN joins_part p ON p.id = l.id;
 SELECT count(*), count(p.v), max(p.v || l.w) FROM joins_pl l LEFT JOIN joins_part p ON p.id = l.id;
 SELECT a.n, p.v FROM joins_l a, LATERAL (SELECT p.v FROM joins_pl l JOIN joins_part p ON p.id = l.id WHERE l.id = a.seq * 6 AND l.w <> a.label LIMIT 1) p WHERE a.n BETWEEN 200 AND 210 ORDER BY a.n;
+-- a batched join for one parameter after the other, the parameter's table partitioned, too
+CREATE TABLE joins_pa (id int) PARTITION BY RANGE (id);
+CREATE TABLE joins_pa1 PARTITION OF joins_pa FOR VALUES FROM (0) TO (100);
+CREATE TABLE joins_pa2 PARTITION OF joins_pa FOR VALUES FROM (100) TO (200);
+CREATE INDEX ON joins_pl (id);
+INSERT INTO joins_pa VALUES (6), (102);
+INSERT INTO joins_pl SELECT g % 200, 'more' FROM generate_series(1, 20000) g;
+ANALYZE joins_pa, joins_pl;
+SELECT count(*) > 0 AS batched FROM joins_lines('SELECT a.id, l.w, p.v FROM joins_pa a LEFT JOIN (joins_pl l JOIN joins_part p ON p.id = l.id AND p.v <> l.w) ON l.id = a.id', 'Batched Join');
+SELECT a.id, count(*), count(p.v), max(p.v) FROM joins_pa a LEFT JOIN (joins_pl l JOIN joins_part p ON p.id = l.id AND p.v <> l.w) ON l.id = a.id GROUP BY 1 ORDER BY 1;
 RESET enable_partitionwise_join;
 
 -- who may see which rows: no condition sees a row of the inner table before those that hide rows have
@@ -254,7 +264,7 @@ RESET ROLE;
 ALTER TABLE joins_l DISABLE ROW LEVEL SECURITY;
 
 DROP FUNCTION joins_same, joins_lines, joins_both;
-DROP TABLE joins_l, joins_l2, joins_q, joins_pl, joins_part, joins_f_local, joins_c_local, joins_n_local, joins_s_local;
+DROP TABLE joins_l, joins_l2, joins_q, joins_pl, joins_pa, joins_part, joins_f_local, joins_c_local, joins_n_local, joins_s_local;
 DROP FOREIGN TABLE joins_f, joins_c, joins_n, joins_s, joins_w;
 DROP ROLE joins_reader;
 DROP FUNCTION joins_leak;

@@ -12,10 +12,13 @@ my $cluster = DorisCluster->new(groups => 1, nodes => 1);
 $cluster->sql("CREATE FOREIGN TABLE cancel_t (id int, v text) SERVER doris OPTIONS (key 'id');
 	CREATE FOREIGN TABLE cancel_d (id int, v text) SERVER doris OPTIONS (key 'id', write_mode 'direct');
 	INSERT INTO cancel_t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g");
+$cluster->sql('ANALYZE cancel_t');
+like($cluster->sql('EXPLAIN SELECT count(*) FROM generate_series(1, 100) g JOIN cancel_t t ON t.id = g'), qr/Batched Join/, 'the join below is a batched one');
 
 my %waits = (
 	'a point get' => 'SELECT * FROM cancel_t WHERE id = 1',
 	'a list' => 'SELECT count(*) FROM cancel_t WHERE id = ANY (ARRAY(SELECT generate_series(1, 100)))',
+	'a batched join' => 'SELECT count(*) FROM generate_series(1, 100) g JOIN cancel_t t ON t.id = g',
 	'a scan' => 'SELECT count(v) FROM cancel_t',
 	'an insert' => "INSERT INTO cancel_t VALUES (-1, 'new')",
 	'an update' => "UPDATE cancel_t SET v = 'new' WHERE id = 1",
