@@ -180,6 +180,24 @@ typedef void (*compat_shmem_request)(void);
 #define compat_TUPLESORT_NONE false
 #endif
 
+/* GROUP BY without what is redundant */
+#if PG_VERSION_NUM >= 160000
+#define compat_group_clause(root) ((root)->processed_groupClause)
+#else
+#define compat_group_clause(root) ((root)->parse->groupClause)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define compat_create_foreign_upper_path(root, rel, target, rows, startup, total, outer, priv) \
+	create_foreign_upper_path(root, rel, target, rows, 0, startup, total, NIL, outer, NIL, priv)
+#elif PG_VERSION_NUM >= 170000
+#define compat_create_foreign_upper_path(root, rel, target, rows, startup, total, outer, priv) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total, NIL, outer, NIL, priv)
+#else
+#define compat_create_foreign_upper_path(root, rel, target, rows, startup, total, outer, priv) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total, NIL, outer, priv)
+#endif
+
 /* The role whose rights count for a scan and for a result relation; InvalidOid: the current one. */
 #if PG_VERSION_NUM >= 160000
 #define compat_scan_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)

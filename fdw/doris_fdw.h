@@ -164,6 +164,12 @@ typedef struct DorisColumn
 	ColumnCodec codec;
 } DorisColumn;
 
+/* Is its datum read from the key? Else it is in the value. */
+static inline bool column_is_in_key(const DorisColumn *col)
+{
+	return col->key_position > 0 && !col->in_value;
+}
+
 typedef struct DorisTable
 {
 	Oid relid;

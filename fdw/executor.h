@@ -31,6 +31,8 @@ typedef struct ShipCompare
 
 #define SHIP_NOT_EQUAL 100
 
+/* The table's column that the expression is, perhaps under a relabelling; NULL: it is something else. */
+extern Var *ship_column(DorisTable *t, Index varno, Expr *e);
 extern bool ship_compare(PlannerInfo *root, DorisTable *t, Index varno, Expr *clause,
 						 ShipCompare *out);
 
@@ -184,6 +186,11 @@ extern DorisTable *plan_table(RelOptInfo *rel);
 extern void plan_scan_wants(ForeignScan *scan, DorisTable *t, Bitmapset *attrs);
 extern ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 							  List *tlist, List *clauses, Plan *outer);
+/*
+ * What the path would cost if no row were sent; false: it is none of which the nodes alone could aggregate the rows: they do
+ * not judge all conditions, or it looks keys up.
+ */
+extern bool plan_unsent_cost(PlannerInfo *root, RelOptInfo *rel, Path *path, Cost *cost);
 
 /* ---- estimate.c: what the planner is told of the cluster ---- */
 /* Rows and bytes as the nodes count them, remembered for some seconds; false: could not ask. */
@@ -272,6 +279,23 @@ extern void scan_end(ForeignScanState *node);
 extern void scan_whole_rows(ForeignScanState *node, bool decode);
 /* The row that the scan has given last, encoded; its views live until the next one, or a call on any buffer. */
 extern const DorisRow *scan_row(ForeignScanState *node);
+extern DorisTable *scan_table(ForeignScanState *node);
+typedef enum ScanGroups
+{
+	SCAN_GROUPS_HERE,
+	SCAN_GROUPS_NO_ROWS, /* the conditions cannot hold: nobody was asked */
+	/* nobody has aggregated anything; the rows must be read: */
+	SCAN_GROUPS_OWN_WRITES, /* this transaction has written to the table */
+	SCAN_GROUPS_FILTER,		/* the conditions are too large for a message */
+	SCAN_GROUPS_TOO_MANY
+} ScanGroups;
+/*
+ * Has the nodes aggregate the rows that the scan would give. The groups live until the scan is rescanned or ended; it
+ * can give its rows afterwards.
+ */
+extern ScanGroups scan_groups(ForeignScanState *node, DorisBytes program,
+							  const AggregateTable **out);
+extern bool scan_gave_groups(ForeignScanState *node);
 extern DorisWork *scan_work(ForeignScanState *node, DorisClient **client);
 /*
  * ACCESS_JOINED. The keys, all different, and their bytes must live until the next call; they are asked for when the first row is.
@@ -281,7 +305,6 @@ extern void scan_give_keys(ForeignScanState *node, const DorisBytes *keys, uint3
 extern void scan_choose(ForeignScanState *node, uint32 i);
 /* Bytes of the values that came for the latest keys; 0: not asked yet. */
 extern uint64 scan_received(ForeignScanState *node);
-extern DorisTable *scan_table(ForeignScanState *node);
 
 /* ---- join_plan.c, join.c: batched joins ---- */
 /* CustomScan.custom_exprs */
@@ -477,6 +500,14 @@ extern void direct_end(ForeignScanState *node);
 extern void direct_explain(ForeignScanState *node, ExplainState *es);
 /* The expressions of the plan that are the scan's. */
 extern List *direct_scan_exprs(ForeignScan *plan);
+
+/* ---- aggregate_plan.c, aggregate.c: on the nodes ---- */
+extern void aggregate_paths(PlannerInfo *root, RelOptInfo *input, RelOptInfo *output, void *extra);
+extern ForeignScan *aggregate_plan(PlannerInfo *root, RelOptInfo *rel, List *tlist, Plan *outer);
+extern void aggregate_begin(ForeignScanState *node, int eflags);
+extern TupleTableSlot *aggregate_iterate(ForeignScanState *node);
+extern void aggregate_rescan(ForeignScanState *node);
+extern void aggregate_explain(ForeignScanState *node, ExplainState *es);
 
 /* ---- the others ---- */
 extern void xact_init(void);

@@ -240,7 +240,7 @@ void explain_scan(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyText("Columns", columns_text(node), es);
 	}
 	work = scan_work(node, &client);
-	if (work != NULL)
+	if (work != NULL && !scan_gave_groups(node))
 		work_explain(work, client, es);
 }
 

@@ -19,12 +19,60 @@ void _PG_init(void)
 	join_plan_init();
 }
 
-/* One callback for every stage: each file knows its own. */
+/* ---- scans of a table, or of an upper relation: aggregates on the nodes ---- */
+
+static bool aggregates(const ForeignScanState *node)
+{
+	return ((ForeignScan *) node->ss.ps.plan)->scan.scanrelid == 0;
+}
+
+static ForeignScan *any_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
+							 List *tlist, List *clauses, Plan *outer)
+{
+	return IS_UPPER_REL(rel) ? aggregate_plan(root, rel, tlist, outer)
+							 : plan_scan(root, rel, relid, path, tlist, clauses, outer);
+}
+
+static void any_begin(ForeignScanState *node, int eflags)
+{
+	if (aggregates(node))
+		aggregate_begin(node, eflags);
+	else
+		scan_begin(node, eflags);
+}
+
+static TupleTableSlot *any_iterate(ForeignScanState *node)
+{
+	return aggregates(node) ? aggregate_iterate(node) : scan_iterate(node);
+}
+
+static void any_rescan(ForeignScanState *node)
+{
+	if (aggregates(node))
+		aggregate_rescan(node);
+	else
+		scan_rescan(node);
+}
+
+static void any_end(ForeignScanState *node)
+{
+	if (!aggregates(node))
+		scan_end(node);
+}
+
+static void any_explain(ForeignScanState *node, ExplainState *es)
+{
+	if (aggregates(node))
+		aggregate_explain(node, es);
+	else
+		explain_scan(node, es);
+}
+
 static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input,
 						RelOptInfo *output, void *extra)
 {
-	(void) input;
-	(void) extra;
+	if (stage == UPPERREL_GROUP_AGG)
+		aggregate_paths(root, input, output, extra);
 	order_upper_paths(root, stage, output);
 }
 
@@ -34,13 +82,13 @@ Datum doris_fdw_handler(PG_FUNCTION_ARGS)
 
 	r->GetForeignRelSize = plan_rel_size;
 	r->GetForeignPaths = plan_paths;
-	r->GetForeignPlan = plan_scan;
+	r->GetForeignPlan = any_plan;
 	r->GetForeignUpperPaths = upper_paths;
 
-	r->BeginForeignScan = scan_begin;
-	r->IterateForeignScan = scan_iterate;
-	r->ReScanForeignScan = scan_rescan;
-	r->EndForeignScan = scan_end;
+	r->BeginForeignScan = any_begin;
+	r->IterateForeignScan = any_iterate;
+	r->ReScanForeignScan = any_rescan;
+	r->EndForeignScan = any_end;
 
 	r->AddForeignUpdateTargets = modify_add_targets;
 	r->PlanForeignModify = modify_plan;
@@ -60,7 +108,7 @@ Datum doris_fdw_handler(PG_FUNCTION_ARGS)
 	r->EndDirectModify = direct_end;
 	r->ExecForeignTruncate = truncate_tables;
 
-	r->ExplainForeignScan = explain_scan;
+	r->ExplainForeignScan = any_explain;
 	r->ExplainForeignModify = explain_modify;
 	r->ExplainDirectModify = direct_explain;
 	r->AnalyzeForeignTable = analyze_table;

@@ -383,6 +383,43 @@ ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys, d
 		list_make3(makeInteger((int) ACCESS_JOINED), makeInteger((int) DORIS_ANY_ORDER), NIL));
 }
 
+/* Is it a scan or range of which the nodes judge every condition? */
+static bool judged_by_nodes(PlannerInfo *root, RelOptInfo *rel, Path *path)
+{
+	RelPlan *p = rel->fdw_private;
+	DorisAccess access =
+		(DorisAccess) intVal(list_nth(((ForeignPath *) path)->fdw_private, PATH_ACCESS));
+	KeyPlan kp = {0};
+	ListCell *lc;
+
+	/* a lookup is one round trip anyway */
+	if (access != ACCESS_SCAN && access != ACCESS_RANGE)
+		return false;
+	if (access == ACCESS_RANGE)
+		match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
+	foreach (lc, rel->baserestrictinfo)
+	{
+		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
+
+		if (!ri->pseudoconstant && !list_member_ptr(p->filter_rinfos, ri) &&
+			!access_upholds(&kp, ri))
+			return false;
+	}
+	return true;
+}
+
+bool plan_unsent_cost(PlannerInfo *root, RelOptInfo *rel, Path *path, Cost *cost)
+{
+	while (IsA(path, ProjectionPath))
+		path = ((ProjectionPath *) path)->subpath;
+	/* conditions without columns are judged above the scan */
+	if (!IsA(path, ForeignPath) || path->param_info != NULL || path->pathkeys != NIL ||
+		root->hasPseudoConstantQuals || !judged_by_nodes(root, rel, path))
+		return false;
+	*cost = path->total_cost - path->rows * (COST_ROW_SENT + cpu_tuple_cost);
+	return true;
+}
+
 typedef struct MemberArg
 {
 	DorisTable *table;
@@ -511,27 +548,8 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 bool plan_limits(PlannerInfo *root, Path *path)
 {
 	RelOptInfo *rel = path->parent;
-	RelPlan *p = rel->fdw_private;
-	DorisAccess access =
-		(DorisAccess) intVal(list_nth(((ForeignPath *) path)->fdw_private, PATH_ACCESS));
-	KeyPlan kp = {0};
-	ListCell *lc;
 
-	/* a lookup is one round trip anyway */
-	if (!IS_SIMPLE_REL(rel) || path->param_info != NULL ||
-		(access != ACCESS_SCAN && access != ACCESS_RANGE))
-		return false;
-	if (access == ACCESS_RANGE)
-		match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
-	foreach (lc, rel->baserestrictinfo)
-	{
-		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
-
-		if (!ri->pseudoconstant && !list_member_ptr(p->filter_rinfos, ri) &&
-			!access_upholds(&kp, ri))
-			return false;
-	}
-	return true;
+	return IS_SIMPLE_REL(rel) && path->param_info == NULL && judged_by_nodes(root, rel, path);
 }
 
 /* ---- GetForeignPlan ---- */

@@ -73,7 +73,9 @@ typedef struct DorisScanState
 	DorisScanSpec spec;
 	bool held; /* the cluster's next row */
 	DorisRow next;
-	Overlay *overlay; /* in order, when there is something in the buffer */
+	Overlay *overlay;	/* in order, when there is something in the buffer */
+	DorisBytes program; /* the nodes are to aggregate the rows, not to send them; empty: they are */
+	bool gave_groups;	/* and they have */
 	bool cluster_done;
 	bool any; /* the cluster has sent a row */
 	uint32 buffer_pos;
@@ -314,6 +316,8 @@ static void start_scan(DorisScanState *s)
 		case SHIP_FILTER:
 			break;
 	}
+	if (s->program.len > 0 && (s->recheck_all || s->buffer != NULL))
+		return;
 	s->spec.order = s->order;
 	if (s->order != DORIS_ANY_ORDER && s->buffer != NULL)
 		s->overlay = overlay_create(s->buffer, s->before, &s->spec);
@@ -322,6 +326,7 @@ static void start_scan(DorisScanState *s)
 		s->cluster_done = true;
 		return;
 	}
+	s->spec.aggregate = s->program;
 	s->spec.limit = s->recheck_all ? 0 : start_limit(s);
 	s->spec.whole = s->whole;
 	s->spec.ns = s->table->ns;
@@ -576,6 +581,56 @@ static TupleTableSlot *iterate_scan(ForeignScanState *node)
 		if (!s->recheck_all || recheck(node))
 			return node->ss.ss_ScanTupleSlot;
 	}
+}
+
+/* ---- aggregates ---- */
+
+bool scan_gave_groups(ForeignScanState *node)
+{
+	return ((DorisScanState *) node->fdw_state)->gave_groups;
+}
+
+ScanGroups scan_groups(ForeignScanState *node, DorisBytes program, const AggregateTable **out)
+{
+	DorisScanState *s = node->fdw_state;
+	DorisError err = {0};
+	DorisStatus status;
+	MemoryContext old;
+
+	scan_rescan(node);
+	s->program = program;
+	start(node);
+	s->started = false; /* whoever wants the rows begins anew */
+	for (;;)
+	{
+		if (s->done)
+			break;
+		if (s->handle->scan == NULL)
+			break;
+		work_begin(s->work, s->client);
+		status = doris_scan_groups(s->handle->scan, out, &err);
+		work_end(s->work, s->client);
+		if (status != DORIS_NO_NAMESPACE || !table_follow(s->table, s->client, s->handle))
+			break;
+		handle_clear(s->handle);
+		old = MemoryContextSwitchTo(s->context);
+		start_scan(s);
+		MemoryContextSwitchTo(old);
+	}
+	s->program = EMPTY_BYTES;
+	if (s->done)
+		return SCAN_GROUPS_NO_ROWS;
+	if (s->handle->scan == NULL)
+		return s->buffer != NULL ? SCAN_GROUPS_OWN_WRITES : SCAN_GROUPS_FILTER;
+	if (status == DORIS_TOO_BIG)
+	{
+		handle_clear(s->handle);
+		return SCAN_GROUPS_TOO_MANY;
+	}
+	if (status != DORIS_OK)
+		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+	s->gave_groups = true;
+	return SCAN_GROUPS_HERE;
 }
 
 TupleTableSlot *scan_iterate(ForeignScanState *node)
