@@ -38,7 +38,7 @@ void work_begin(DorisWork *w, DorisClient *client)
 		w->sum = sum;
 		w->cap = n;
 	}
-	if (n > 0)
+	if (n > 0 && w->before != NULL)
 		memcpy(w->before, now, n * sizeof(*now));
 	w->nbefore = n;
 }
@@ -201,7 +201,7 @@ static void explain_order(ForeignScanState *node, ExplainState *es)
 							 back ? " DESC" : "");
 		ExplainPropertyText("Order", s.data, es);
 	}
-	for (int i = 0; i < list_length(limit); i++)
+	for (int i = 0; i < Min(list_length(limit), (int) lengthof(labels)); i++)
 	{
 		int index = list_nth_int(limit, i);
 		Node *e = index >= 0 ? list_nth(plan->fdw_exprs, index) : NULL;

@@ -526,11 +526,12 @@ DorisStatus aggregate_row(AggregateTable *t, DorisBytes key, DorisBytes value, D
 		return no_memory(err);
 	for (uint32_t i = 0; i < p->nsteps; i++, s++)
 	{
-		const Wanted *w = p->steps[i] != NO_COLUMN ? &t->wanted[p->steps[i]] : NULL;
+		static const Wanted no_column = {.present = true};
+		const Wanted *w = p->steps[i] != NO_COLUMN ? &t->wanted[p->steps[i]] : &no_column;
 		int64_t integer;
 		double number;
 
-		if (w != NULL && !w->present)
+		if (!w->present)
 			continue;
 		switch (p->ops[i])
 		{
