@@ -27,8 +27,6 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#define COST_GROUP_SENT 0.1
-
 /* RelOptInfo.fdw_private of an upper relation */
 typedef struct AggregatePlan
 {
@@ -287,7 +285,7 @@ void aggregate_paths(PlannerInfo *root, RelOptInfo *input, RelOptInfo *output, v
 	rows = clamp_row_est(ngroups * clauselist_selectivity(root, p->having, 0, JOIN_INNER, NULL));
 	total +=
 		scan->rows * cpu_operator_cost * (list_length(p->groups) + list_length(p->steps) / 2.0);
-	total += ngroups * (COST_GROUP_SENT + cpu_tuple_cost);
+	total += ngroups * (COST_ROW_SENT + cpu_tuple_cost);
 	path = compat_create_foreign_upper_path(root, output, output->reltarget, rows, total, total,
 											local, NIL);
 	path->path.parallel_safe = false; /* it asks all nodes at once as it is */

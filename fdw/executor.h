@@ -186,6 +186,7 @@ extern DorisTable *plan_table(RelOptInfo *rel);
 extern void plan_scan_wants(ForeignScan *scan, DorisTable *t, Bitmapset *attrs);
 extern ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 							  List *tlist, List *clauses, Plan *outer);
+#define COST_ROW_SENT 0.03 /* by a node: a row of a scan, a group */
 /*
  * What the path would cost if no row were sent; false: it is none of which the nodes alone could aggregate the rows: they do
  * not judge all conditions, or it looks keys up.

@@ -34,7 +34,6 @@
 #include "optimizer/restrictinfo.h"
 #include "utils/selfuncs.h"
 
-#define COST_ROW_SENT 0.03
 #define COST_ROW_READ 0.01
 #define COST_KEY 0.2 /* of a multi get beside its round trips */
 #define KEYS_PER_ROUND_TRIP 1000.0

@@ -246,7 +246,7 @@ CREATE TABLE joins_pa2 PARTITION OF joins_pa FOR VALUES FROM (100) TO (200);
 CREATE INDEX ON joins_pl (id);
 INSERT INTO joins_pa VALUES (6), (102);
 INSERT INTO joins_pl SELECT g % 200, 'more' FROM generate_series(1, 20000) g;
-ANALYZE joins_pa, joins_pl;
+ANALYZE joins_pa, joins_pl, joins_part;
 SELECT count(*) > 0 AS batched FROM joins_lines('SELECT a.id, l.w, p.v FROM joins_pa a LEFT JOIN (joins_pl l JOIN joins_part p ON p.id = l.id AND p.v <> l.w) ON l.id = a.id', 'Batched Join');
 SELECT a.id, count(*), count(p.v), max(p.v) FROM joins_pa a LEFT JOIN (joins_pl l JOIN joins_part p ON p.id = l.id AND p.v <> l.w) ON l.id = a.id GROUP BY 1 ORDER BY 1;
 RESET enable_partitionwise_join;
