@@ -12,17 +12,14 @@
  *   and a session that waits for a lock meanwhile keeps the lock's holder, whose commit waits for room in the cache, waiting for
  *   ever. Callers take their locks before they begin.
  */
-#include "store.h"
+#include "store_wiredtiger.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <wiredtiger.h>
 
@@ -76,7 +73,7 @@ struct StoreScan
 	bool at_end;
 };
 
-static void table_uri(StoreTable t, char out[32])
+void table_uri(StoreTable t, char out[32])
 {
 	switch (t)
 	{
@@ -98,7 +95,7 @@ static void table_uri(StoreTable t, char out[32])
 	}
 }
 
-static DorisStatus wt_error(int rc, const char *what, DorisError *err)
+DorisStatus wt_error(int rc, const char *what, DorisError *err)
 {
 	switch (rc)
 	{
@@ -159,59 +156,6 @@ static void store_free(Store *s)
 	free(s);
 }
 
-/* Is the name that of a vnode's file? */
-static bool names_vnode_file(const char *name, StoreTable *t)
-{
-	char *end;
-
-	if (name[0] != 'v' || name[1] < '0' || name[1] > '9')
-		return false;
-	*t = (StoreTable) strtoul(name + 1, &end, 10);
-	return *t < STORE_TABLE_META && strcmp(end, ".wt") == 0;
-}
-
-/*
- * Removes the vnodes' files that the engine's catalogue does not know. A process that is killed leaves them: the file is made or
- * deleted at once, the catalogue's entry is in a log that nobody had to sync. Nothing that was ever committed can be in them,
- * because the log has the entry first.
- */
-static DorisStatus remove_unknown_files(Store *s, DorisError *err)
-{
-	WT_SESSION *session = NULL;
-	WT_CURSOR *catalogue = NULL;
-	DIR *d = opendir(s->home);
-	struct dirent *e;
-	char uri[32];
-	int rc = 0;
-
-	if (d == NULL)
-		return doris_error(err, DORIS_IO, "reading %s: %s", s->home, strerror(errno));
-	rc = s->conn->open_session(s->conn, NULL, NULL, &session);
-	if (rc == 0)
-		rc = session->open_cursor(session, "metadata:", NULL, NULL, &catalogue);
-	while (rc == 0 && (e = readdir(d)) != NULL)
-	{
-		StoreTable t;
-
-		if (!names_vnode_file(e->d_name, &t))
-			continue;
-		table_uri(t, uri);
-		catalogue->set_key(catalogue, uri);
-		rc = catalogue->search(catalogue);
-		if (rc == WT_NOTFOUND)
-		{
-			log_line(LOG_INFO, "removing the file %s, which is not in the store's catalogue",
-					 e->d_name);
-			rc = unlinkat(dirfd(d), e->d_name, 0) == 0 ? 0 : errno;
-		}
-	}
-	(void) closedir(d);
-	if (session != NULL)
-		(void) session->close(session, NULL);
-	return rc == 0 ? DORIS_OK
-				   : wt_error(rc, "removing files that the catalogue does not know", err);
-}
-
 static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 {
 	DorisStatus st;
@@ -238,7 +182,7 @@ static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 		(unsigned long long) o->cache_bytes, CACHE_PATIENCE_MS);
 	rc = wiredtiger_open(o->home, &event_handler, config, &s->conn);
 	if (rc == 0)
-		st = remove_unknown_files(s, err);
+		st = files_remove_unknown(s->conn, s->home, err);
 	else
 		st = doris_error(err, rc == ENOSPC ? DORIS_DISK_FULL : DORIS_IO,
 						 "opening the store in %s: %s", o->home, wiredtiger_strerror(rc));
@@ -767,90 +711,22 @@ static DorisStatus wt_checkpoint(StoreSession *ss, DorisError *err)
 	return rc == 0 ? DORIS_OK : wt_error(rc, "checkpoint", err);
 }
 
-static DorisStatus copy_file(const char *from, const char *to, DorisError *err)
-{
-	static const size_t chunk = 1 << 20;
-	char *buf = malloc(chunk);
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ssize_t n = -1;
-	bool ok = buf != NULL && in >= 0 && out >= 0;
-
-	while (ok && (n = read(in, buf, chunk)) > 0)
-	{
-		for (ssize_t done = 0; ok && done < n;)
-		{
-			ssize_t w = write(out, buf + done, (size_t) (n - done));
-
-			if (w < 0)
-				ok = false;
-			else
-				done += w;
-		}
-	}
-	ok = ok && n == 0 && fsync(out) == 0;
-	if (!ok)
-		(void) doris_error(err, errno == ENOSPC ? DORIS_DISK_FULL : DORIS_IO,
-						   "copying %s to %s: %s", from, to, strerror(errno));
-	if (in >= 0)
-		(void) close(in);
-	if (out >= 0)
-		(void) close(out);
-	free(buf);
-	return ok ? DORIS_OK : err->code;
-}
-
 static DorisStatus wt_backup(StoreSession *ss, const char *directory, DorisError *err)
 {
-	Store *s = ss->store;
-	WT_CURSOR *c = NULL;
-	DorisStatus st = DORIS_OK;
-	int rc;
+	DorisStatus st;
 
 	release_position(ss);
-	(void) pthread_mutex_lock(&s->backup);
-	rc = ss->wt->open_cursor(ss->wt, "backup:", NULL, NULL, &c);
-	while (rc == 0 && st == DORIS_OK && (rc = c->next(c)) == 0)
-	{
-		const char *name;
-		char from[1024];
-		char to[1024];
-
-		rc = c->get_key(c, &name);
-		if (rc != 0)
-			break;
-		if (snprintf(from, sizeof(from), "%s/%s", s->home, name) >= (int) sizeof(from) ||
-			snprintf(to, sizeof(to), "%s/%s", directory, name) >= (int) sizeof(to))
-			st = doris_error(err, DORIS_BAD_ARGUMENT, "backup: the path %s is too long", directory);
-		else
-			st = copy_file(from, to, err);
-	}
-	if (c != NULL)
-		(void) c->close(c);
-	(void) pthread_mutex_unlock(&s->backup);
-	if (st == DORIS_OK && rc != 0 && rc != WT_NOTFOUND)
-		st = wt_error(rc, "backup", err);
+	(void) pthread_mutex_lock(&ss->store->backup);
+	st = files_copy(ss->wt, ss->store->home, directory, err);
+	(void) pthread_mutex_unlock(&ss->store->backup);
 	return st;
 }
 
 static DorisStatus wt_usage(StoreSession *ss, StoreUsage *out, DorisError *err)
 {
-	DIR *d = opendir(ss->store->home);
-	struct dirent *e;
-
 	memset(out, 0, sizeof(*out));
 	out->cache_bytes = ss->store->cache_bytes;
-	if (d == NULL)
-		return doris_error(err, DORIS_IO, "reading %s: %s", ss->store->home, strerror(errno));
-	while ((e = readdir(d)) != NULL)
-	{
-		struct stat sb;
-
-		if (fstatat(dirfd(d), e->d_name, &sb, 0) == 0 && S_ISREG(sb.st_mode))
-			out->disk_bytes += (uint64_t) sb.st_blocks * 512;
-	}
-	(void) closedir(d);
-	return DORIS_OK;
+	return files_usage(ss->store->home, &out->disk_bytes, err);
 }
 
 const StoreDriver store_wiredtiger = {

@@ -1,0 +1,28 @@
+/*
+ * store_wiredtiger.h: what store_wiredtiger.c and store_files.c share.
+ */
+#ifndef DORIS_STORE_WIREDTIGER_H
+#define DORIS_STORE_WIREDTIGER_H
+
+#include <wiredtiger.h>
+
+#include "store.h"
+
+/* WiredTiger's error code as a status; WT_PANIC ends the process. */
+extern DorisStatus wt_error(int rc, const char *what, DorisError *err);
+extern void table_uri(StoreTable t, char out[32]); /* "file:v00042.wt" */
+
+/*
+ * At opening: removes the vnodes' files that the engine's catalogue does not know. A process that is killed leaves them: the file is made or
+ * deleted at once, the catalogue's entry is in a log that nobody had to sync. Nothing that was ever committed can be in them,
+ * because the log has the entry first.
+ */
+extern DORIS_MUST_CHECK DorisStatus files_remove_unknown(WT_CONNECTION *conn, const char *home,
+														 DorisError *err);
+/* A consistent copy in another, empty directory; one at a time. */
+extern DORIS_MUST_CHECK DorisStatus files_copy(WT_SESSION *wt, const char *home,
+											   const char *directory, DorisError *err);
+/* What they take on the disk. */
+extern DORIS_MUST_CHECK DorisStatus files_usage(const char *home, uint64_t *bytes, DorisError *err);
+
+#endif
