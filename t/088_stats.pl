@@ -18,7 +18,7 @@ $cluster->sql('SELECT doris_fdw_stats_reset()');
 my $reader = $cluster->session;
 my $other = $cluster->session;
 $_->query('SELECT count(*) FROM stats_t WHERE id IN (1, 2, 3)') for ($reader, $other);
-$other->query('SELECT count(v) FROM stats_t');
+$other->query(q{SELECT count(v || '') FROM stats_t});
 my $own = 'SELECT coalesce(sum(requests), 0), coalesce(sum(rows), 0), coalesce(sum(bytes), 0) FROM doris_fdw_stats';
 my @a = split /\|/, $reader->query($own);
 my @b = split /\|/, $other->query($own);
@@ -53,7 +53,7 @@ is($cluster->sql("SELECT total_failovers > 0 FROM doris_fdw_stats WHERE node = '
 	my $s = $cluster->session;
 	my $pid = $s->backend;
 	$s->query('BEGIN');
-	$s->query('SELECT count(v) FROM stats_t');
+	$s->query(q{SELECT count(v || '') FROM stats_t});
 	$cluster->sql("SELECT pg_terminate_backend($pid, 5000)");
 	cmp_ok($cluster->sql('SELECT sum(total_rows) FROM doris_fdw_stats'), '>=', $before + 2000, 'a backend that was terminated has counted');
 	eval { $s->finish(5) };

@@ -437,7 +437,11 @@ sub do_move
 		$state = $self->end_plan;
 		$chaos->violation("$spare, which group $group gives back: $state") if $state !~ /^done/;
 	}
-	$cluster->stop($spare) if $cluster->sql("SELECT coalesce(sum(vnodes), 0) FROM doris_nodes WHERE name = '$spare'") == 0;
+	return if $cluster->sql("SELECT coalesce(sum(vnodes), 0) FROM doris_nodes WHERE name = '$spare'") != 0;
+	# one that is stopped sooner keeps the files that it had no time to drop, until it is started again
+	my $until = time + $STUCK;
+	sleep 0.2 while time < $until && (() = glob "$cluster->{dir}/node/$spare/store/v*.wt");
+	$cluster->stop($spare);
 }
 
 # ---- clients ----
