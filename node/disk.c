@@ -16,8 +16,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define LOOK_AFTER (1u << 20) /* bytes written between two looks */
-#define WRITTEN_AGAIN 4		  /* a row goes to the log and a page, staged and finished */
+#define LOOK_AFTER (256u << 10) /* bytes; looking costs a system call */
+#define WRITTEN_AGAIN 4			/* a row goes to the log and a page, staged and finished */
 
 static bool ballast_path(const Node *n, char out[CONFIG_PATH_MAX + 16])
 {
