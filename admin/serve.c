@@ -422,6 +422,7 @@ void *serve_thread(void *arg)
 			break;
 		if (status != DORIS_OK)
 			continue;
+		listener_pass(a->listener); /* an answer may wait for the database */
 		admin_count(a, COUNT_MESSAGES);
 		status = envelope_read(&a->keys, r.in.message.data, r.in.message.len, &r.envelope, &body,
 							   &scratch, &err);
@@ -440,6 +441,5 @@ void *serve_thread(void *arg)
 			listener_drop(a->listener, &r.in);
 	}
 	buf_free(&scratch);
-	listener_leave();
 	return NULL;
 }

@@ -33,7 +33,6 @@ static void *answer(void *arg)
 			memcpy(&wanted, in.message.data, sizeof(wanted));
 		listener_reply(listener, &in, (DorisBytes){reply, wanted > MOST ? MOST : wanted});
 	}
-	listener_leave();
 	return NULL;
 }
 

@@ -140,7 +140,6 @@ static void *serve(void *arg)
 			fail("reply", &err);
 		listener_reply(s->listener, &in, (DorisBytes){frame.data, frame.len});
 	}
-	listener_leave();
 	buf_free(&body);
 	buf_free(&frame);
 	buf_free(&scratch);

@@ -22,8 +22,8 @@ static int wait_poll(const int *fds, int nfds, struct pollfd *p, int timeout_ms)
 	return poll(p, (nfds_t) nfds, timeout_ms) > 0;
 }
 
-/* One turn of the owner's wait callback. */
-static DorisStatus wait_turn(DorisClient *c, int nfds, int timeout_ms, DorisError *err)
+/* One turn of the owner's wait callback. *idle, when wanted: it ended without anything to read. */
+static DorisStatus wait_turn(DorisClient *c, int nfds, int timeout_ms, bool *idle, DorisError *err)
 {
 	int r;
 
@@ -36,6 +36,8 @@ static DorisStatus wait_turn(DorisClient *c, int nfds, int timeout_ms, DorisErro
 		c->cancelled = true;
 		return doris_error(err, DORIS_CANCELLED, "stopped while waiting for the cluster");
 	}
+	if (idle != NULL)
+		*idle = r == 0;
 	return DORIS_OK;
 }
 
@@ -63,16 +65,16 @@ static bool fds_room(DorisClient *c, int n)
 
 /*
  * A lone request is usually answered within a tenth of a millisecond, less than a sleep and a wake-up cost. When
- * spinning did not pay, the next calls do without, more of them each time.
+ * spinning did not pay, the next calls do without, more of them each time: false.
  */
-static void call_spin(DorisClient *c, Call *call)
+static bool call_spin(DorisClient *c, Call *call)
 {
 	uint64_t end;
 
 	if (c->spin_rest > 0)
 	{
 		c->spin_rest--;
-		return;
+		return false;
 	}
 	end = clock_mono_us() + SPIN_US;
 	do
@@ -81,17 +83,19 @@ static void call_spin(DorisClient *c, Call *call)
 		if (call->state == CALL_DONE)
 		{
 			c->spin_penalty = 1;
-			return;
+			return true;
 		}
 	} while (clock_mono_us() < end);
 	c->spin_penalty = c->spin_penalty * 2 > SPIN_REST_MAX ? SPIN_REST_MAX : c->spin_penalty * 2 + 1;
 	c->spin_rest = c->spin_penalty;
+	return true;
 }
 
 DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t until,
 					   DorisError *err)
 {
 	bool spun = false;
+	bool idle = false; /* nothing came: are the connections still there? */
 
 	for (;;)
 	{
@@ -110,7 +114,7 @@ DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t u
 			if (call == NULL || call->state == CALL_IDLE)
 				continue;
 			if (call->state != CALL_DONE)
-				call_pump(c, call, spun);
+				call_pump(c, call, idle);
 			if (call->state == CALL_DONE)
 			{
 				done++;
@@ -132,14 +136,13 @@ DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t u
 		if (!spun)
 		{
 			spun = true;
-			if (pending == 1 && last->state == CALL_SENT)
-				call_spin(c, last);
-			continue;
+			if (pending == 1 && last->state == CALL_SENT && call_spin(c, last))
+				continue;
 		}
 		if (c->nwork > 0)
 			finish_pump(c);
 		int timeout = until - now < WAIT_STEP_MS ? (int) (until - now) : WAIT_STEP_MS;
-		DorisStatus st = wait_turn(c, nfds, timeout, err);
+		DorisStatus st = wait_turn(c, nfds, timeout, &idle, err);
 
 		if (st != DORIS_OK)
 			return st;
@@ -160,7 +163,7 @@ DorisStatus client_pause(DorisClient *c, int ms, DorisError *err)
 			return DORIS_OK;
 		if (!fds_room(c, 1))
 			return client_no_memory(err);
-		st = wait_turn(c, 0, (int) (end - now), err);
+		st = wait_turn(c, 0, (int) (end - now), NULL, err);
 		if (st != DORIS_OK)
 			return st;
 	}
@@ -231,7 +234,7 @@ DorisStatus peers_connect(DorisClient *c, Peer **peers, int n, uint64_t until, P
 			peer_revive(c, refused);
 		}
 		else
-			st = wait_turn(c, nfds, until - now < 20 ? (int) (until - now) : 20, err);
+			st = wait_turn(c, nfds, until - now < 20 ? (int) (until - now) : 20, NULL, err);
 		if (st != DORIS_OK)
 			return st;
 	}

@@ -40,7 +40,14 @@ void locks_take(Worker *w)
 {
 	Node *n = w->node;
 
-	FOR_EACH_LOCK(w, i, (void) pthread_mutex_lock(&n->vnode_locks[i]));
+	FOR_EACH_LOCK(w, i, {
+		if (pthread_mutex_trylock(&n->vnode_locks[i]) != 0)
+		{
+			/* its holder may be at a long request */
+			listener_pass(n->listener);
+			(void) pthread_mutex_lock(&n->vnode_locks[i]);
+		}
+	});
 	w->locked = true;
 }
 
@@ -120,10 +127,14 @@ static DorisStatus flush_locked(Worker *w, DorisError *err)
 {
 	Node *n = w->node;
 	uint64_t upto = atomic_load(&n->commits);
+	uint64_t since = clock_mono_us();
 	DorisStatus st = n->driver->flush(w->ss, err);
 
 	if (st == DORIS_OK)
 	{
+		uint64_t usual = atomic_load(&n->flush_us);
+
+		atomic_store(&n->flush_us, usual - usual / 8 + (clock_mono_us() - since) / 8);
 		node_count(n, COUNT_FLUSHES, 1);
 		if (upto > atomic_load(&n->flushed))
 			atomic_store(&n->flushed, upto);

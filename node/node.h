@@ -273,6 +273,7 @@ typedef struct Node
 
 	_Atomic uint64_t commits; /* numbers commits */
 	_Atomic uint64_t flushed; /* commits up to this number are on disk */
+	_Atomic uint64_t flush_us; /* what a flush takes: a running average */
 	pthread_mutex_t flush_lock;
 	atomic_bool
 		sync_interval; /* the cluster's sync: answered before the flush, flushed each second */
@@ -352,6 +353,7 @@ typedef struct Worker
 	/* Rule finish: what STAGEs have told to be committed, ended when nothing else is to be done. */
 	DorisTxnId *later;
 	uint32_t nlater;
+	uint64_t usual; /* time of the last short requests, in µs: their running average times their number */
 	void (*hurry)(struct Worker *w); /* answers what waits for a flush; NULL: nothing does */
 	void *hurry_arg;
 	Record row; /* too big for a stack frame that is entered for each row */

@@ -14,6 +14,10 @@
 #define BATCH_BYTES (4u << 20)
 #define BATCH_MS 5
 #define IDLE_MS 250
+#define SHORT_BYTES 4096
+#define SHORT_US 500
+#define USUAL_OF 16 /* requests */
+#define LONG_FLUSH_US 2000
 #define LATER_PRESSING 512 /* transactions to be finished that cannot wait for a quiet moment */
 #define LATER_STEP 8
 
@@ -75,6 +79,9 @@ static void batch_answer(Worker *w, Batch *b)
 
 	if (b->n == 0)
 		return;
+	/* waking another thread for each flush costs more than it brings while a flush is short */
+	if (atomic_load(&n->flush_us) > LONG_FLUSH_US)
+		listener_pass(n->listener);
 	if (commit_flush(w, b->need, &err) != DORIS_OK)
 	{
 		log_line(LOG_ERROR, "%s", err.message);
@@ -110,13 +117,37 @@ static void trim(DorisBuf *b)
 		buf_free(b);
 }
 
+/*
+ * A row of short requests is served best by one thread that does not sleep in between; during a long one another must lead.
+ * Also when the short ones take long, because rows come from the disk.
+ */
+static bool takes_long(const Worker *w, DorisBytes message)
+{
+	return message.len > SHORT_BYTES || w->usual > SHORT_US * USUAL_OF || dispatch_is_long(message);
+}
+
+static bool execute(Worker *w, DorisBytes message)
+{
+	uint64_t since = clock_mono_us();
+	bool has_reply;
+	uint64_t took;
+
+	if (takes_long(w, message))
+		listener_pass(w->node->listener);
+	has_reply = dispatch_message(w, message, &w->out);
+	took = clock_mono_us() - since;
+	if (message.len <= SHORT_BYTES && !dispatch_is_long(message))
+		w->usual += (took < 10 * SHORT_US ? took : 10 * SHORT_US) - w->usual / USUAL_OF;
+	return has_reply;
+}
+
 static void serve_one(Worker *w, Batch *b, Incoming *in)
 {
 	Node *n = w->node;
 
 	if (b->n > 0 && dispatch_is_long(in->message))
 		batch_answer(w, b);
-	if (!dispatch_message(w, in->message, &w->out))
+	if (!execute(w, in->message))
 		listener_drop(n->listener, in);
 	else if (w->need == 0 || w->need <= atomic_load(&n->flushed) || atomic_load(&n->sync_interval))
 	{
@@ -184,7 +215,6 @@ static void *worker_main(void *arg)
 		if (st == DORIS_CANCELLED)
 			break;
 	}
-	listener_leave();
 	for (int i = 0; i < BATCH_REQUESTS; i++)
 		buf_free(&b->waiting[i].reply);
 	free(b);

@@ -131,7 +131,6 @@ static void *fake_main(void *arg)
 	buf_free(&scratch);
 	buf_free(&out);
 	buf_free(&body);
-	listener_leave();
 	return NULL;
 }
 

@@ -52,11 +52,15 @@ typedef struct Incoming
 	void *route; /* back to the asker: the listener's own */
 } Incoming;
 
-/* Waits up to timeout_ms (-1: for ever, 0: not at all). DORIS_TIMEOUT when nothing came. */
+/*
+ * Waits up to timeout_ms (-1: for ever, 0: not at all). DORIS_TIMEOUT when nothing came. Of the threads that
+ * wait one leads: messages wake only that one, and it keeps the lead while it works, so that a row of short requests is one
+ * thread's, without switching (leader and followers: Schmidt et al., Pattern-Oriented Software Architecture 2).
+ */
 extern DORIS_MUST_CHECK DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out,
 													 DorisError *err);
-/* The calling thread ends: frees what it kept for waiting. */
-extern void listener_leave(void);
+/* Before something that takes longer than waking a thread: lets another lead. Nothing, when the calling thread does not. */
+extern void listener_pass(Listener *l);
 /* Sends the reply and frees the incoming. A vanished asker is no error. */
 extern void listener_reply(Listener *l, Incoming *in, DorisBytes reply);
 extern void listener_drop(Listener *l, Incoming *in); /* no reply: frees only */

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <time.h>
@@ -35,6 +34,7 @@
 #define SOCKET_BUFFER (512 * 1024)
 #define RECONNECT_MS 20
 #define RECONNECT_MAX_MS 500
+#define LEAD_LOOK_MS 20   /* how long a thread that leads may be away before others look */
 #define REQUEST_BIT 0x80000000u /* marks the last word of the protocol's header */
 
 /* Room for one SP header: our word and those of at most 8 hops, with nanomsg's own framing. */
@@ -60,11 +60,12 @@ struct Listener
 	char address[DORIS_ADDRESS_MAX];
 	int socket;
 	int receive_fd;
-	int stop_fd;	 /* eventfd, readable for ever once shut down */
-	int pass_fd;	 /* eventfd: wakes one more of the waiting threads */
-	int stopping;	 /* atomic */
-	int waiting;	 /* atomic: threads that wait */
-	uint64_t serial; /* tells it from another one at the same place in memory */
+	int stop_fd;		   /* eventfd, readable for ever once shut down */
+	int pass_fd;		   /* eventfd: wakes one of those that wait for the lead */
+	int stopping;		   /* atomic */
+	int waiting;		   /* atomic: threads that wait for the lead */
+	uintptr_t lead;		   /* atomic: which thread leads; 0: none */
+	uint64_t away_since;   /* atomic: when it left to work, in ms; 0: it waits */
 };
 
 /* ---- addresses ---- */
@@ -435,8 +436,6 @@ static void bind_address(const char *address, char *out, size_t size)
 		snprintf(out, size, "%s", address);
 }
 
-static uint64_t serials; /* given to listeners */
-
 static void listener_free(Listener *l)
 {
 	if (l->stop_fd >= 0)
@@ -462,7 +461,6 @@ DorisStatus listener_open(const char *address, Listener **out, DorisError *err)
 	if (l == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
 	strcpy(l->address, address);
-	l->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->pass_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 	if (l->stop_fd < 0 || l->pass_fd < 0)
@@ -550,62 +548,73 @@ static int time_left(uint64_t deadline)
 	return deadline > now ? (int) (deadline - now) : 0;
 }
 
-/* This thread's epoll set of the listener it waits at, kept between waits. */
-static _Thread_local int poll_set = -1;
-static _Thread_local uint64_t poll_serial = 0;
+/* ---- leading ---- */
 
-void listener_leave(void)
+/* One thread waits for messages, and takes the next itself when it is done with one; the others wait for its lead. */
+static uintptr_t this_thread(void)
 {
-	if (poll_set >= 0)
-		close(poll_set);
-	poll_set = -1;
+	static _Thread_local char place;
+
+	return (uintptr_t) &place;
 }
 
-/*
- * An epoll set of the thread's own, because only that way one message wakes one thread (EPOLLEXCLUSIVE) without the
- * threads handing a lock on to each other: that cost two more switches for each message.
- */
-static DorisStatus join_waiters(Listener *l, DorisError *err)
+static bool leads(const Listener *l)
 {
-	int fds[3] = {l->receive_fd, l->pass_fd, l->stop_fd};
-
-	int set;
-
-	if (poll_set >= 0 && poll_serial == l->serial)
-		return DORIS_OK;
-	listener_leave();
-	set = epoll_create1(EPOLL_CLOEXEC);
-	for (int i = 0; set >= 0 && i < 3; i++)
-	{
-		struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = fds[i]};
-
-		/* all are to hear of the end */
-		if (fds[i] == l->stop_fd)
-			e.events = EPOLLIN;
-		if (epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &e) == 0)
-			continue;
-		close(set);
-		return doris_error(err, DORIS_LIMIT, "cannot wait at %s: %s", l->address, strerror(errno));
-	}
-	if (set < 0)
-		return doris_error(err, DORIS_LIMIT, "cannot wait at %s: %s", l->address, strerror(errno));
-	poll_set = set;
-	poll_serial = l->serial;
-	return DORIS_OK;
+	return __atomic_load_n(&l->lead, __ATOMIC_SEQ_CST) == this_thread();
 }
 
-/*
- * nanomsg's descriptor wakes a thread for the first message only; the others that lie there already would wait until that
- * one is done with its own.
- */
-static void wake_another(Listener *l)
+/* Takes the lead when `from` has it (0: nobody). */
+static bool take_lead(Listener *l, uintptr_t from)
 {
+	return __atomic_compare_exchange_n(&l->lead, &from, this_thread(), false, __ATOMIC_SEQ_CST,
+									   __ATOMIC_SEQ_CST);
+}
+
+void listener_pass(Listener *l)
+{
+	uintptr_t mine = this_thread();
 	uint64_t one = 1;
-	struct pollfd p = {l->receive_fd, POLLIN, 0};
 
-	if (__atomic_load_n(&l->waiting, __ATOMIC_SEQ_CST) > 0 && poll(&p, 1, 0) > 0)
+	if (l == NULL || !__atomic_compare_exchange_n(&l->lead, &mine, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return;
+	/* who is about to wait looks at the lead once more after it has counted itself */
+	if (__atomic_load_n(&l->waiting, __ATOMIC_SEQ_CST) > 0)
 		while (write(l->pass_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 			;
+}
+
+/* Waits until one of both is readable; false: time is up. */
+static bool wait_readable(int fd, int other, int timeout_ms)
+{
+	struct pollfd p[2] = {{fd, POLLIN, 0}, {other, POLLIN, 0}};
+
+	return poll(p, 2, timeout_ms) > 0;
+}
+
+/* The lead of a thread that is away for long while messages lie there is taken from it. */
+static void look_after_leader(Listener *l)
+{
+	uintptr_t leader = __atomic_load_n(&l->lead, __ATOMIC_SEQ_CST);
+	uint64_t since = __atomic_load_n(&l->away_since, __ATOMIC_SEQ_CST);
+
+	if (since != 0 && clock_mono_ms() - since >= LEAD_LOOK_MS && is_readable(l->receive_fd))
+		(void) take_lead(l, leader);
+}
+
+static void wait_for_lead(Listener *l, int left)
+{
+	int step = left < 0 || left > LEAD_LOOK_MS ? LEAD_LOOK_MS : left;
+	uint64_t count;
+
+	(void) __atomic_add_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
+	if (!take_lead(l, 0))
+	{
+		if (!wait_readable(l->pass_fd, l->stop_fd, step))
+			look_after_leader(l);
+		else
+			(void) !read(l->pass_fd, &count, sizeof(count)); /* another may have been quicker */
+	}
+	(void) __atomic_sub_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
 }
 
 DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out, DorisError *err)
@@ -614,41 +623,31 @@ DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out, DorisEr
 	DorisStatus status;
 
 	memset(out, 0, sizeof(*out));
-	status = take_message(l, out, err);
-	if (status == DORIS_OK)
-		wake_another(l);
-	if (status != DORIS_TIMEOUT || timeout_ms == 0)
-		return status;
-	status = join_waiters(l, err);
-	if (status != DORIS_OK)
-		return status;
-	(void) __atomic_add_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
 	for (;;)
 	{
-		struct epoll_event events[3];
+		bool leading = leads(l) || take_lead(l, 0);
 		int left = time_left(deadline);
-		uint64_t count;
-		int n;
 
-		/* looks again now that `waiting` tells of this thread: who wakes others may have looked before */
-		status = take_message(l, out, err);
-		if (status != DORIS_TIMEOUT || left == 0)
-			break;
-		n = epoll_wait(poll_set, events, 3, left);
-		if (n < 0 && errno != EINTR)
+		if (leading)
+			__atomic_store_n(&l->away_since, 0, __ATOMIC_SEQ_CST);
+		/* who does not wait takes what is there: it has something at hand that is not to wait either */
+		if (!leading && timeout_ms != 0)
+			wait_for_lead(l, left);
+		/* asking nanomsg for nothing takes its lock, which its own thread needs to bring the message */
+		else if (wait_readable(l->receive_fd, l->stop_fd, left))
 		{
-			status =
-				doris_error(err, DORIS_IO, "cannot wait at %s: %s", l->address, strerror(errno));
+			status = take_message(l, out, err);
+			if (status != DORIS_TIMEOUT)
+				break;
+		}
+		if (left == 0)
+		{
+			status = doris_error(err, DORIS_TIMEOUT, "no message at %s", l->address);
 			break;
 		}
-		for (int i = 0; i < n; i++)
-			/* another thread may have been quicker */
-			if (events[i].data.fd == l->pass_fd)
-				(void) !read(l->pass_fd, &count, sizeof(count));
 	}
-	(void) __atomic_sub_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
-	if (status == DORIS_OK)
-		wake_another(l);
+	if (leads(l))
+		__atomic_store_n(&l->away_since, clock_mono_ms(), __ATOMIC_SEQ_CST);
 	return status;
 }
 
