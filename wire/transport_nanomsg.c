@@ -19,6 +19,7 @@
 #include <nanomsg/reqrep.h>
 #include <nanomsg/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,9 +152,25 @@ static bool set_int(int s, int level, int option, int value)
 	return nn_setsockopt(s, level, option, &value, sizeof(value)) == 0;
 }
 
+/*
+ * nanomsg's thread comes with the first socket and inherits how the caller is scheduled. It is woken by threads that still hold
+ * the lock which it wants next; as a batch thread it lets them go on instead of taking their processor, only to wait for them.
+ */
+static int make_socket(int protocol)
+{
+	struct sched_param none = {0};
+	bool batch =
+		sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) == 0;
+	int s = nn_socket(AF_SP_RAW, protocol);
+
+	if (batch && sched_setscheduler(0, SCHED_OTHER, &none) != 0)
+		errno = 0; /* only slower in waking up */
+	return s;
+}
+
 static DorisStatus open_socket(int protocol, const char *address, int *out, DorisError *err)
 {
-	int s = nn_socket(AF_SP_RAW, protocol);
+	int s = make_socket(protocol);
 
 	if (s < 0)
 		return socket_error(err, "open a socket for", address);
