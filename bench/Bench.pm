@@ -16,14 +16,14 @@ use Time::HiRes qw(sleep);
 Test::More->builder->no_ending(1);
 my @open;
 
-# new(name => "fdw", keep => 0|1, vnodes => N, node_opts => "..."): with a cluster of 2 groups of 2 nodes
+# new(name => "fdw", keep => 0|1, vnodes => N, node_opts => "...", sealed => 0|1): with a cluster of 2 groups of 2 nodes
 sub new
 {
 	my ($class, %o) = @_;
 	my $self = bless { name => $o{name}, keep => $o{keep}, owner => $$, servers => [], results => [] }, $class;
 	STDOUT->autoflush(1);
 	$File::Temp::KEEP_ALL = 1 if $o{keep};
-	$self->{cluster} = DorisCluster->new(vnodes => $o{vnodes} // 1024, (defined $o{node_opts} ? (node_opts => $o{node_opts}) : ()));
+	$self->{cluster} = DorisCluster->new(vnodes => $o{vnodes} // 1024, no_key => !$o{sealed}, (defined $o{node_opts} ? (node_opts => $o{node_opts}) : ()));
 	$self->{base} = dirname($self->{cluster}{dir});
 	push @open, $self;
 	return $self;
