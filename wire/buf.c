@@ -128,69 +128,7 @@ void buf_set_u32(DorisBuf *b, size_t at, uint32_t v)
 		b->data[at + (size_t) i] = (uint8_t) (v >> (8 * i));
 }
 
-DorisCursor cursor_of(const void *data, size_t len)
-{
-	static const uint8_t nothing[1];
-	DorisCursor c = {0};
-
-	/* never NULL, so that pointer arithmetic on an empty input stays defined */
-	c.p = data != NULL ? data : nothing;
-	c.end = c.p + (data != NULL ? len : 0);
-	return c;
-}
-
-static void cursor_fail(DorisCursor *c)
-{
-	c->bad = true;
-	c->p = c->end;
-}
-
-const uint8_t *cursor_raw(DorisCursor *c, size_t len)
-{
-	const uint8_t *p = c->p;
-
-	if (c->bad || len > (size_t) (c->end - c->p))
-	{
-		cursor_fail(c);
-		return NULL;
-	}
-	c->p += len;
-	return p;
-}
-
-static uint64_t get_little_endian(DorisCursor *c, int bytes)
-{
-	const uint8_t *p = cursor_raw(c, (size_t) bytes);
-	uint64_t v = 0;
-
-	if (p == NULL)
-		return 0;
-	for (int i = 0; i < bytes; i++)
-		v |= (uint64_t) p[i] << (8 * i);
-	return v;
-}
-
-uint8_t cursor_u8(DorisCursor *c)
-{
-	return (uint8_t) get_little_endian(c, 1);
-}
-
-uint16_t cursor_u16(DorisCursor *c)
-{
-	return (uint16_t) get_little_endian(c, 2);
-}
-
-uint32_t cursor_u32(DorisCursor *c)
-{
-	return (uint32_t) get_little_endian(c, 4);
-}
-
-uint64_t cursor_u64(DorisCursor *c)
-{
-	return get_little_endian(c, 8);
-}
-
-uint64_t cursor_varint(DorisCursor *c)
+uint64_t cursor_long_varint(DorisCursor *c)
 {
 	uint64_t v = 0;
 
@@ -209,21 +147,6 @@ uint64_t cursor_varint(DorisCursor *c)
 	}
 	cursor_fail(c);
 	return 0;
-}
-
-DorisBytes cursor_bytes(DorisCursor *c)
-{
-	DorisBytes v = {0};
-	uint64_t len = cursor_varint(c);
-
-	if (len > cursor_left(c))
-	{
-		cursor_fail(c);
-		return v;
-	}
-	v.data = cursor_raw(c, (size_t) len);
-	v.len = v.data != NULL ? (size_t) len : 0;
-	return v;
 }
 
 void cursor_str(DorisCursor *c, char *out, size_t size)
@@ -250,16 +173,6 @@ uint32_t cursor_count(DorisCursor *c, size_t min_size)
 		return 0;
 	}
 	return (uint32_t) n;
-}
-
-size_t cursor_left(const DorisCursor *c)
-{
-	return (size_t) (c->end - c->p);
-}
-
-bool cursor_at_end(const DorisCursor *c)
-{
-	return !c->bad && c->p == c->end;
 }
 
 int bytes_compare(DorisBytes a, DorisBytes b)

@@ -366,12 +366,13 @@ static bool judge_column(const Filter *f, const FilterStep *step, DorisBytes key
 
 bool filter_pass(const Filter *f, const NsDef *def, DorisBytes key, DorisBytes value)
 {
-	Truth stack[DORIS_FILTER_MAX_DEPTH + 1] = {IS_FALSE};
+	Truth stack[DORIS_FILTER_MAX_DEPTH + 1];
 	int depth = 0;
 
 	(void) def;
 	if (f == NULL)
 		return true;
+	stack[0] = IS_FALSE;
 	for (uint32_t i = 0; i < f->nsteps; i++)
 	{
 		const FilterStep *step = &f->steps[i];

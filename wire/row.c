@@ -9,30 +9,6 @@ void row_put(DorisBuf *b, uint16_t column, const void *data, size_t len)
 	buf_put_bytes(b, data, len);
 }
 
-RowReader row_reader(DorisBytes value)
-{
-	RowReader r = {cursor_of(value.data, value.len), 0};
-
-	return r;
-}
-
-bool row_next(RowReader *r, uint16_t *column, DorisBytes *data)
-{
-	uint64_t id;
-
-	if (r->c.bad || r->c.p == r->c.end)
-		return false;
-	id = cursor_varint(&r->c);
-	*data = cursor_bytes(&r->c);
-	if (id > UINT16_MAX || id <= r->last)
-		r->c.bad = true; /* ids start at 1 and rise */
-	if (r->c.bad)
-		return false;
-	r->last = (uint16_t) id;
-	*column = (uint16_t) id;
-	return true;
-}
-
 bool row_column(DorisBytes value, uint16_t column, DorisBytes *data)
 {
 	RowReader r = row_reader(value);

@@ -15,9 +15,31 @@ typedef struct RowReader
 } RowReader;
 
 extern void row_put(DorisBuf *b, uint16_t column, const void *data, size_t len);
-extern RowReader row_reader(DorisBytes value);
+static inline RowReader row_reader(DorisBytes value)
+{
+	RowReader r = {cursor_of(value.data, value.len), 0};
+
+	return r;
+}
+
 /* The next column; false at the end, or when the value is malformed (then r->c.bad). */
-extern bool row_next(RowReader *r, uint16_t *column, DorisBytes *data);
+static inline bool row_next(RowReader *r, uint16_t *column, DorisBytes *data)
+{
+	uint64_t id;
+
+	if (r->c.bad || r->c.p == r->c.end)
+		return false;
+	id = cursor_varint(&r->c);
+	*data = cursor_bytes(&r->c);
+	if (id > UINT16_MAX || id <= r->last)
+		r->c.bad = true; /* ids start at 1 and rise */
+	if (r->c.bad)
+		return false;
+	r->last = (uint16_t) id;
+	*column = (uint16_t) id;
+	return true;
+}
+
 /* One column by id: true and the bytes, or false: NULL (or malformed). */
 extern bool row_column(DorisBytes value, uint16_t column, DorisBytes *data);
 /* Copies only the listed columns (rising ids). False when the value is malformed or no memory. */

@@ -113,15 +113,6 @@ void buf_put_version(DorisBuf *b, DorisVersion v)
 	buf_put_u32(b, v.origin);
 }
 
-DorisVersion cursor_version(DorisCursor *c)
-{
-	DorisVersion v;
-
-	v.clock = cursor_u64(c);
-	v.origin = cursor_u32(c);
-	return v;
-}
-
 void buf_put_txnid(DorisBuf *b, DorisTxnId id)
 {
 	uint8_t key[DORIS_TXNID_SIZE];

@@ -58,7 +58,14 @@ extern void txnid_to_key(DorisTxnId id, uint8_t out[DORIS_TXNID_SIZE]);
 extern DorisTxnId txnid_from_key(const uint8_t in[DORIS_TXNID_SIZE]);
 
 extern void buf_put_version(DorisBuf *b, DorisVersion v);
-extern DorisVersion cursor_version(DorisCursor *c);
+static inline DorisVersion cursor_version(DorisCursor *c)
+{
+	DorisVersion v;
+
+	v.clock = cursor_u64(c);
+	v.origin = cursor_u32(c);
+	return v;
+}
 extern void buf_put_txnid(DorisBuf *b, DorisTxnId id);
 extern DorisTxnId cursor_txnid(DorisCursor *c);
 
