@@ -422,7 +422,6 @@ void *serve_thread(void *arg)
 			break;
 		if (status != DORIS_OK)
 			continue;
-		listener_pass(a->listener); /* an answer may wait for the database */
 		admin_count(a, COUNT_MESSAGES);
 		status = envelope_read(&a->keys, r.in.message.data, r.in.message.len, &r.envelope, &body,
 							   &scratch, &err);

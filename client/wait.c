@@ -5,6 +5,7 @@
  * decides to go on, to leave them or to cut them off.
  */
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "client.h"
@@ -85,6 +86,7 @@ static bool call_spin(DorisClient *c, Call *call)
 			c->spin_penalty = 1;
 			return true;
 		}
+		(void) sched_yield(); /* the thread that brings the answer may want this very processor */
 	} while (clock_mono_us() < end);
 	c->spin_penalty = c->spin_penalty * 2 > SPIN_REST_MAX ? SPIN_REST_MAX : c->spin_penalty * 2 + 1;
 	c->spin_rest = c->spin_penalty;

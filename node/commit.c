@@ -162,6 +162,7 @@ DorisStatus commit_flush_all(Worker *w, DorisError *err)
 {
 	DorisStatus st;
 
+	listener_pass(w->node->listener);
 	(void) pthread_mutex_lock(&w->node->flush_lock);
 	st = flush_locked(w, err);
 	(void) pthread_mutex_unlock(&w->node->flush_lock);

@@ -334,8 +334,11 @@ static DorisStatus execute(Worker *w, const Envelope *e, DorisBytes body, DorisE
 	for (int tries = 0; tries < MAX_RETRIES; tries++)
 	{
 		buf_reset(&w->body);
-		if (route->fenced)
+		if (route->fenced && pthread_rwlock_tryrdlock(&n->epoch_lock) != 0)
+		{
+			listener_pass(n->listener);
 			(void) pthread_rwlock_rdlock(&n->epoch_lock);
+		}
 		st = route->handler(w, e, body, err);
 		if (route->fenced)
 			(void) pthread_rwlock_unlock(&n->epoch_lock);
@@ -347,6 +350,7 @@ static DorisStatus execute(Worker *w, const Envelope *e, DorisBytes body, DorisE
 		{
 			struct timespec pause = {0, 500000L << (tries < 8 ? tries - 4 : 4)};
 
+			listener_pass(n->listener);
 			(void) nanosleep(&pause, NULL);
 		}
 	}

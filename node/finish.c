@@ -214,8 +214,11 @@ static DorisStatus count_entries(Worker *w, DorisTxnId txn, uint32_t *n, DorisEr
 /* Others must not wait for a big transaction to end: what can be answered is answered first. */
 static void let_others_go(Worker *w, const Pass *pass)
 {
-	if (pass->entries > 1 && w->hurry != NULL)
+	if (pass->entries <= 1)
+		return;
+	if (w->hurry != NULL)
 		w->hurry(w);
+	listener_pass(w->node->listener);
 }
 
 static DorisStatus finish_commit(Worker *w, TxnSlot *slot, const FinishItem *item, DorisError *err)

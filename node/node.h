@@ -353,7 +353,9 @@ typedef struct Worker
 	/* Rule finish: what STAGEs have told to be committed, ended when nothing else is to be done. */
 	DorisTxnId *later;
 	uint32_t nlater;
-	uint64_t usual; /* time of the last short requests, in µs: their running average times their number */
+	/* serve.c: how often short requests wait for something */
+	uint64_t served;
+	uint32_t waits; /* running average */
 	void (*hurry)(struct Worker *w); /* answers what waits for a flush; NULL: nothing does */
 	void *hurry_arg;
 	Record row; /* too big for a stack frame that is entered for each row */

@@ -9,14 +9,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define BATCH_REQUESTS 64
 #define BATCH_BYTES (4u << 20)
 #define BATCH_MS 5
 #define IDLE_MS 250
 #define SHORT_BYTES 4096
-#define SHORT_US 500
-#define USUAL_OF 16 /* requests */
+#define LOOK_AT_EACH 8 /* short requests */
+#define WAITS_OF 16	   /* looks */
+#define WAITED 1600	   /* all of them waited */
+#define OFTEN 300
 #define LONG_FLUSH_US 2000
 #define LATER_PRESSING 512 /* transactions to be finished that cannot wait for a quiet moment */
 #define LATER_STEP 8
@@ -79,8 +82,8 @@ static void batch_answer(Worker *w, Batch *b)
 
 	if (b->n == 0)
 		return;
-	/* waking another thread for each flush costs more than it brings while a flush is short */
-	if (atomic_load(&n->flush_us) > LONG_FLUSH_US)
+	/* without a processor for it, waking another thread costs more than it brings while a flush is short */
+	if (listener_spreads(n->listener) || atomic_load(&n->flush_us) > LONG_FLUSH_US)
 		listener_pass(n->listener);
 	if (commit_flush(w, b->need, &err) != DORIS_OK)
 	{
@@ -117,27 +120,33 @@ static void trim(DorisBuf *b)
 		buf_free(b);
 }
 
-/*
- * A row of short requests is served best by one thread that does not sleep in between; during a long one another must lead.
- * Also when the short ones take long, because rows come from the disk.
- */
-static bool takes_long(const Worker *w, DorisBytes message)
+static uint64_t times_waited(void)
 {
-	return message.len > SHORT_BYTES || w->usual > SHORT_US * USUAL_OF || dispatch_is_long(message);
+	struct rusage u;
+
+	return getrusage(RUSAGE_THREAD, &u) == 0 ? (uint64_t) u.ru_nvcsw : 0;
 }
 
+/*
+ * A row of short requests is served best by one thread that does not sleep in between. Another must lead during a long one,
+ * and when the short ones wait for something, be it the disk that rows come from; a sample of them tells how often.
+ */
 static bool execute(Worker *w, DorisBytes message)
 {
-	uint64_t since = clock_mono_us();
+	bool is_short = message.len <= SHORT_BYTES && !dispatch_is_long(message);
+	bool looks = is_short && w->served++ % LOOK_AT_EACH == 0;
+	uint64_t before;
 	bool has_reply;
-	uint64_t took;
 
-	if (takes_long(w, message))
+	if (!is_short || w->waits > OFTEN)
 		listener_pass(w->node->listener);
+	if (!looks)
+		return dispatch_message(w, message, &w->out);
+	before = times_waited();
 	has_reply = dispatch_message(w, message, &w->out);
-	took = clock_mono_us() - since;
-	if (message.len <= SHORT_BYTES && !dispatch_is_long(message))
-		w->usual += (took < 10 * SHORT_US ? took : 10 * SHORT_US) - w->usual / USUAL_OF;
+	w->waits -= w->waits / WAITS_OF;
+	if (times_waited() > before)
+		w->waits += WAITED / WAITS_OF;
 	return has_reply;
 }
 

@@ -108,6 +108,7 @@ DorisStatus tables_need(Worker *w, uint32_t vnode, DorisError *err)
 
 	if (atomic_load_explicit(&n->tables[vnode], memory_order_acquire) == TABLE_READY)
 		return DORIS_OK;
+	listener_pass(n->listener);
 	(void) pthread_mutex_lock(&n->tables_lock);
 	switch ((TableState) atomic_load(&n->tables[vnode]))
 	{

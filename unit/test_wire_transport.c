@@ -302,6 +302,86 @@ static void shutdown_wakes_every_thread(void **state)
 	listener_close(l);
 }
 
+/* Threads of this one answer "away" after AWAY_MS, with or without passing the lead on before, and all else at once. */
+#define AWAY_MS 600
+
+static void *sometimes_away(void *arg)
+{
+	Listener *l = arg;
+	Incoming in;
+	DorisError err;
+
+	while (listener_receive(l, -1, &in, &err) == DORIS_OK)
+	{
+		if (in.message.data[0] == 'p')
+			listener_pass(l);
+		if (in.message.data[0] != 'q')
+			usleep(AWAY_MS * 1000);
+		listener_reply(l, &in, in.message);
+	}
+	return (void *) (intptr_t) err.code;
+}
+
+/*
+ * While all threads but one are away, whether they passed the lead on or not, the last one serves; when all are, it is served
+ * as soon as one comes back; and no thread that is away when the end comes holds up the others.
+ */
+static void others_serve_while_one_is_away(void **state)
+{
+	for (int passes = 0; passes < 2; passes++)
+	{
+		pthread_t workers[NWORKERS];
+		Channel *away[NWORKERS];
+		Channel *quick;
+		const uint8_t slow = passes ? 'p' : 'a';
+		const uint8_t fast = 'q';
+		Listener *l;
+		DorisBytes reply;
+		DorisError err;
+		uint64_t start;
+
+		(void) state;
+		choose_address();
+		assert_int_equal(listener_open(address, &l, &err), DORIS_OK);
+		for (int i = 0; i < NWORKERS; i++)
+			assert_int_equal(pthread_create(&workers[i], NULL, sometimes_away, l), 0);
+		quick = open_connected();
+		for (int i = 0; i < NWORKERS; i++)
+			away[i] = open_connected();
+		for (int i = 0; i < NWORKERS; i++)
+		{
+			start = clock_mono_ms();
+			assert_int_equal(channel_send(quick, (DorisBytes){&fast, 1}, &err), DORIS_OK);
+			receive(quick, &reply);
+			channel_free_reply(&reply);
+			assert_in_range(clock_mono_ms() - start, 0, AWAY_MS / 3);
+			assert_int_equal(channel_send(away[i], (DorisBytes){&slow, 1}, &err), DORIS_OK);
+		}
+		start = clock_mono_ms();
+		assert_int_equal(channel_send(quick, (DorisBytes){&fast, 1}, &err), DORIS_OK);
+		receive(quick, &reply);
+		channel_free_reply(&reply);
+		assert_in_range(clock_mono_ms() - start, 0, AWAY_MS + AWAY_MS / 3);
+		for (int i = 0; i < NWORKERS; i++)
+		{
+			receive(away[i], &reply);
+			channel_free_reply(&reply);
+		}
+
+		assert_int_equal(channel_send(away[0], (DorisBytes){&slow, 1}, &err), DORIS_OK);
+		usleep(50000);
+		start = clock_mono_ms();
+		listener_shutdown(l);
+		for (int i = 0; i < NWORKERS; i++)
+			pthread_join(workers[i], NULL);
+		assert_in_range(clock_mono_ms() - start, 0, AWAY_MS + AWAY_MS / 3);
+		channel_close(quick);
+		for (int i = 0; i < NWORKERS; i++)
+			channel_close(away[i]);
+		listener_close(l);
+	}
+}
+
 static void a_listener_waits_as_long_as_told(void **state)
 {
 	Listener *l;
@@ -491,6 +571,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(a_lost_request_shows, setup),
 		cmocka_unit_test_setup(a_late_reply_is_not_the_next_ones, setup),
 		cmocka_unit_test_setup(shutdown_wakes_every_thread, setup),
+		cmocka_unit_test_setup(others_serve_while_one_is_away, setup),
 		cmocka_unit_test_setup(a_listener_waits_as_long_as_told, setup),
 		cmocka_unit_test_setup(many_askers_at_once, setup),
 		cmocka_unit_test_setup(replies_in_any_order, setup),

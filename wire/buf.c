@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define BUF_FIRST_CAPACITY 256
-#define VARINT_MAX_BYTES 10
 
 void buf_init(DorisBuf *b)
 {
@@ -28,15 +27,13 @@ void buf_reset(DorisBuf *b)
 	b->failed = false;
 }
 
-bool buf_reserve(DorisBuf *b, size_t n)
+bool buf_grow(DorisBuf *b, size_t n)
 {
 	size_t cap;
 	uint8_t *data;
 
 	if (b->failed)
 		return false;
-	if (n <= b->cap - b->len)
-		return true;
 	if (n > SIZE_MAX / 2 - b->len)
 	{
 		b->failed = true;
@@ -56,65 +53,6 @@ bool buf_reserve(DorisBuf *b, size_t n)
 	return true;
 }
 
-void buf_put_raw(DorisBuf *b, const void *data, size_t len)
-{
-	if (len == 0 || !buf_reserve(b, len))
-		return;
-	memcpy(b->data + b->len, data, len);
-	b->len += len;
-}
-
-static void put_little_endian(DorisBuf *b, uint64_t v, int bytes)
-{
-	if (!buf_reserve(b, (size_t) bytes))
-		return;
-	for (int i = 0; i < bytes; i++)
-		b->data[b->len++] = (uint8_t) (v >> (8 * i));
-}
-
-void buf_put_u8(DorisBuf *b, uint8_t v)
-{
-	put_little_endian(b, v, 1);
-}
-
-void buf_put_u16(DorisBuf *b, uint16_t v)
-{
-	put_little_endian(b, v, 2);
-}
-
-void buf_put_u32(DorisBuf *b, uint32_t v)
-{
-	put_little_endian(b, v, 4);
-}
-
-void buf_put_u64(DorisBuf *b, uint64_t v)
-{
-	put_little_endian(b, v, 8);
-}
-
-void buf_put_varint(DorisBuf *b, uint64_t v)
-{
-	if (!buf_reserve(b, VARINT_MAX_BYTES))
-		return;
-	while (v >= 0x80)
-	{
-		b->data[b->len++] = (uint8_t) (v | 0x80);
-		v >>= 7;
-	}
-	b->data[b->len++] = (uint8_t) v;
-}
-
-void buf_put_bytes(DorisBuf *b, const void *data, size_t len)
-{
-	buf_put_varint(b, len);
-	buf_put_raw(b, data, len);
-}
-
-void buf_put_view(DorisBuf *b, DorisBytes v)
-{
-	buf_put_bytes(b, v.data, v.len);
-}
-
 void buf_put_str(DorisBuf *b, const char *s)
 {
 	buf_put_bytes(b, s, s != NULL ? strlen(s) : 0);
@@ -132,7 +70,7 @@ uint64_t cursor_long_varint(DorisCursor *c)
 {
 	uint64_t v = 0;
 
-	for (int shift = 0; shift < 7 * VARINT_MAX_BYTES; shift += 7)
+	for (int shift = 0; shift < 7 * DORIS_VARINT_MAX_BYTES; shift += 7)
 	{
 		uint8_t byte;
 

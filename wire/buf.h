@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#define DORIS_VARINT_MAX_BYTES 10
 
 /* A borrowed run of bytes: whoever made the view says how long it lives. */
 typedef struct DorisBytes
@@ -37,25 +40,85 @@ typedef struct DorisCursor
 extern void buf_init(DorisBuf *b);
 extern void buf_free(DorisBuf *b);
 extern void buf_reset(DorisBuf *b); /* empty, memory kept */
+extern bool buf_grow(DorisBuf *b, size_t n); /* buf_reserve's, when there is no room yet */
+
+/*
+ * Reading and writing. In the header, because for each row that a scan reads, filters, adds up or sends, a dozen of
+ * these run: as calls they were a third of what a row cost.
+ */
+
 /* Room for n more bytes; false (and failed set) when out of memory. */
-extern bool buf_reserve(DorisBuf *b, size_t n);
-extern void buf_put_u8(DorisBuf *b, uint8_t v);
-extern void buf_put_u16(DorisBuf *b, uint16_t v);
-extern void buf_put_u32(DorisBuf *b, uint32_t v);
-extern void buf_put_u64(DorisBuf *b, uint64_t v);
-extern void buf_put_varint(DorisBuf *b, uint64_t v);
-extern void buf_put_raw(DorisBuf *b, const void *data, size_t len);
+static inline bool buf_reserve(DorisBuf *b, size_t n)
+{
+	return (!b->failed && n <= b->cap - b->len) || buf_grow(b, n);
+}
+
+static inline void buf_put_raw(DorisBuf *b, const void *data, size_t len)
+{
+	if (len == 0 || !buf_reserve(b, len))
+		return;
+	memcpy(b->data + b->len, data, len);
+	b->len += len;
+}
+
+static inline void buf_put_little_endian(DorisBuf *b, uint64_t v, size_t bytes)
+{
+	if (!buf_reserve(b, bytes))
+		return;
+	/* compilers make one store of it */
+	for (size_t i = 0; i < bytes; i++)
+		b->data[b->len + i] = (uint8_t) (v >> (8 * i));
+	b->len += bytes;
+}
+
+static inline void buf_put_u8(DorisBuf *b, uint8_t v)
+{
+	buf_put_little_endian(b, v, 1);
+}
+
+static inline void buf_put_u16(DorisBuf *b, uint16_t v)
+{
+	buf_put_little_endian(b, v, 2);
+}
+
+static inline void buf_put_u32(DorisBuf *b, uint32_t v)
+{
+	buf_put_little_endian(b, v, 4);
+}
+
+static inline void buf_put_u64(DorisBuf *b, uint64_t v)
+{
+	buf_put_little_endian(b, v, 8);
+}
+
+static inline void buf_put_varint(DorisBuf *b, uint64_t v)
+{
+	if (!buf_reserve(b, DORIS_VARINT_MAX_BYTES))
+		return;
+	while (v >= 0x80)
+	{
+		b->data[b->len++] = (uint8_t) (v | 0x80);
+		v >>= 7;
+	}
+	b->data[b->len++] = (uint8_t) v;
+}
+
 /* varint length, then the bytes */
-extern void buf_put_bytes(DorisBuf *b, const void *data, size_t len);
-extern void buf_put_view(DorisBuf *b, DorisBytes v);
+static inline void buf_put_bytes(DorisBuf *b, const void *data, size_t len)
+{
+	buf_put_varint(b, len);
+	buf_put_raw(b, data, len);
+}
+
+static inline void buf_put_view(DorisBuf *b, DorisBytes v)
+{
+	buf_put_bytes(b, v.data, v.len);
+}
+
 extern void buf_put_str(DorisBuf *b, const char *s);
 /* Overwrites 4 bytes at an offset written before (a count known only later). */
 extern void buf_set_u32(DorisBuf *b, size_t at, uint32_t v);
 
-/*
- * Reading. In the header, because a node's scan calls these a dozen times for each row: as calls they were
- * a third of what a row cost.
- */
 static inline DorisCursor cursor_of(const void *data, size_t len)
 {
 	static const uint8_t nothing[1];

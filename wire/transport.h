@@ -55,12 +55,15 @@ typedef struct Incoming
 /*
  * Waits up to timeout_ms (-1: for ever, 0: not at all). DORIS_TIMEOUT when nothing came. Of the threads that
  * wait one leads: messages wake only that one, and it keeps the lead while it works, so that a row of short requests is one
- * thread's, without switching (leader and followers: Schmidt et al., Pattern-Oriented Software Architecture 2).
+ * thread's, without switching (leader and followers: Schmidt et al., Pattern-Oriented Software Architecture 2). A leader that is away
+ * for more than some milliseconds, while messages lie there, loses it.
  */
 extern DORIS_MUST_CHECK DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out,
 													 DorisError *err);
 /* Before something that takes longer than waking a thread: lets another lead. Nothing, when the calling thread does not. */
 extern void listener_pass(Listener *l);
+/* Is waking a second thread cheap on this machine, because there is a processor for it? */
+extern bool listener_spreads(const Listener *l);
 /* Sends the reply and frees the incoming. A vanished asker is no error. */
 extern void listener_reply(Listener *l, Incoming *in, DorisBytes reply);
 extern void listener_drop(Listener *l, Incoming *in); /* no reply: frees only */

@@ -19,6 +19,7 @@
 #include <nanomsg/reqrep.h>
 #include <nanomsg/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,9 @@
 #define SOCKET_BUFFER (512 * 1024)
 #define RECONNECT_MS 20
 #define RECONNECT_MAX_MS 500
-#define LEAD_LOOK_MS 20   /* how long a thread that leads may be away before others look */
+#define MANY_PROCESSORS 4 /* nanomsg's thread has one, and more than one of ours */
+#define LEAD_AWAY_MS 5	  /* a leader that is away for longer, while messages lie there, leads no more */
+#define LEAD_IDLE_MS 20	  /* while it is not away its deputy looks seldom */
 #define REQUEST_BIT 0x80000000u /* marks the last word of the protocol's header */
 
 /* Room for one SP header: our word and those of at most 8 hops, with nanomsg's own framing. */
@@ -61,12 +64,17 @@ struct Listener
 	char address[DORIS_ADDRESS_MAX];
 	int socket;
 	int receive_fd;
-	int stop_fd;		   /* eventfd, readable for ever once shut down */
-	int pass_fd;		   /* eventfd: wakes one of those that wait for the lead */
-	int stopping;		   /* atomic */
-	int waiting;		   /* atomic: threads that wait for the lead */
-	uintptr_t lead;		   /* atomic: which thread leads; 0: none */
-	uint64_t away_since;   /* atomic: when it left to work, in ms; 0: it waits */
+	int stop_fd; /* eventfd, readable for ever once shut down */
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t turn;  /* the lead is free, nobody looks after the leader, or it is shut down */
+	bool stopping;
+	bool spreads; /* there are processors for several threads at once */
+	bool led;
+	pthread_t leader;
+	uint64_t away_since; /* when the leader left to work, in ms; 0: it waits for a message */
+	int waiting;		 /* threads that wait for a turn */
+	bool deputy;		 /* one of them looks after the leader */
 };
 
 /* ---- addresses ---- */
@@ -162,9 +170,12 @@ static int make_socket(int protocol)
 	bool batch =
 		sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) == 0;
 	int s = nn_socket(AF_SP_RAW, protocol);
+	int e = errno;
 
-	if (batch && sched_setscheduler(0, SCHED_OTHER, &none) != 0)
-		errno = 0; /* only slower in waking up */
+	/* never refused; the thread would only be slower in waking up */
+	if (batch)
+		(void) sched_setscheduler(0, SCHED_OTHER, &none);
+	errno = e;
 	return s;
 }
 
@@ -453,18 +464,24 @@ static void bind_address(const char *address, char *out, size_t size)
 		snprintf(out, size, "%s", address);
 }
 
+bool listener_spreads(const Listener *l)
+{
+	return l->spreads;
+}
+
 static void listener_free(Listener *l)
 {
 	if (l->stop_fd >= 0)
 		close(l->stop_fd);
-	if (l->pass_fd >= 0)
-		close(l->pass_fd);
+	(void) pthread_cond_destroy(&l->turn);
+	(void) pthread_mutex_destroy(&l->lock);
 	free(l);
 }
 
 DorisStatus listener_open(const char *address, Listener **out, DorisError *err)
 {
 	char where[DORIS_ADDRESS_MAX];
+	pthread_condattr_t monotonic;
 	Listener *l;
 	DorisStatus status;
 
@@ -478,9 +495,14 @@ DorisStatus listener_open(const char *address, Listener **out, DorisError *err)
 	if (l == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "out of memory");
 	strcpy(l->address, address);
+	(void) pthread_mutex_init(&l->lock, NULL);
+	(void) pthread_condattr_init(&monotonic);
+	(void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void) pthread_cond_init(&l->turn, &monotonic);
+	(void) pthread_condattr_destroy(&monotonic);
+	l->spreads = sysconf(_SC_NPROCESSORS_ONLN) >= MANY_PROCESSORS;
 	l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	l->pass_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	if (l->stop_fd < 0 || l->pass_fd < 0)
+	if (l->stop_fd < 0)
 	{
 		(void) doris_error(err, DORIS_LIMIT, "cannot make an event for %s: %s", address,
 						   strerror(errno));
@@ -511,7 +533,10 @@ void listener_shutdown(Listener *l)
 {
 	uint64_t one = 1;
 
-	__atomic_store_n(&l->stopping, 1, __ATOMIC_RELEASE);
+	(void) pthread_mutex_lock(&l->lock);
+	l->stopping = true;
+	(void) pthread_cond_broadcast(&l->turn);
+	(void) pthread_mutex_unlock(&l->lock);
 	while (write(l->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
@@ -530,8 +555,6 @@ static DorisStatus take_message(Listener *l, Incoming *out, DorisError *err)
 
 	for (;;)
 	{
-		if (__atomic_load_n(&l->stopping, __ATOMIC_ACQUIRE))
-			return doris_error(err, DORIS_CANCELLED, "%s is shut down", l->address);
 		if (!receive_message(l->socket, &out->message, &control))
 		{
 			int e = nn_errno();
@@ -567,37 +590,46 @@ static int time_left(uint64_t deadline)
 
 /* ---- leading ---- */
 
-/* One thread waits for messages, and takes the next itself when it is done with one; the others wait for its lead. */
-static uintptr_t this_thread(void)
-{
-	static _Thread_local char place;
-
-	return (uintptr_t) &place;
-}
-
 static bool leads(const Listener *l)
 {
-	return __atomic_load_n(&l->lead, __ATOMIC_SEQ_CST) == this_thread();
+	return l->led && pthread_equal(l->leader, pthread_self());
 }
 
-/* Takes the lead when `from` has it (0: nobody). */
-static bool take_lead(Listener *l, uintptr_t from)
+static void wake_one(Listener *l)
 {
-	return __atomic_compare_exchange_n(&l->lead, &from, this_thread(), false, __ATOMIC_SEQ_CST,
-									   __ATOMIC_SEQ_CST);
+	if (l->waiting > 0)
+		(void) pthread_cond_signal(&l->turn);
+}
+
+/* Is the calling thread the one that waits for messages, or becomes it? */
+static bool take_lead(Listener *l)
+{
+	if (leads(l))
+		return true;
+	if (l->led)
+		return false;
+	l->led = true;
+	l->leader = pthread_self();
+	if (!l->deputy)
+		wake_one(l); /* to become it */
+	return true;
+}
+
+static void give_lead(Listener *l)
+{
+	if (!leads(l))
+		return;
+	l->led = false;
+	wake_one(l);
 }
 
 void listener_pass(Listener *l)
 {
-	uintptr_t mine = this_thread();
-	uint64_t one = 1;
-
-	if (l == NULL || !__atomic_compare_exchange_n(&l->lead, &mine, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (l == NULL)
 		return;
-	/* who is about to wait looks at the lead once more after it has counted itself */
-	if (__atomic_load_n(&l->waiting, __ATOMIC_SEQ_CST) > 0)
-		while (write(l->pass_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-			;
+	(void) pthread_mutex_lock(&l->lock);
+	give_lead(l);
+	(void) pthread_mutex_unlock(&l->lock);
 }
 
 /* Waits until one of both is readable; false: time is up. */
@@ -608,63 +640,88 @@ static bool wait_readable(int fd, int other, int timeout_ms)
 	return poll(p, 2, timeout_ms) > 0;
 }
 
-/* The lead of a thread that is away for long while messages lie there is taken from it. */
+/* The lead of a thread that has been away for long while messages lie there goes to another. */
 static void look_after_leader(Listener *l)
 {
-	uintptr_t leader = __atomic_load_n(&l->lead, __ATOMIC_SEQ_CST);
-	uint64_t since = __atomic_load_n(&l->away_since, __ATOMIC_SEQ_CST);
-
-	if (since != 0 && clock_mono_ms() - since >= LEAD_LOOK_MS && is_readable(l->receive_fd))
-		(void) take_lead(l, leader);
+	if (l->led && l->away_since != 0 && clock_mono_ms() - l->away_since >= LEAD_AWAY_MS &&
+		is_readable(l->receive_fd))
+		l->led = false;
 }
 
-static void wait_for_lead(Listener *l, int left)
+/* Waits for a turn. One of those that wait, the deputy, wakes up to look after the leader. */
+static void wait_for_turn(Listener *l, int left)
 {
-	int step = left < 0 || left > LEAD_LOOK_MS ? LEAD_LOOK_MS : left;
-	uint64_t count;
+	bool deputy = !l->deputy;
+	int look = l->away_since != 0 ? LEAD_AWAY_MS : LEAD_IDLE_MS;
+	struct timespec until;
 
-	(void) __atomic_add_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
-	if (!take_lead(l, 0))
+	if (deputy)
 	{
-		if (!wait_readable(l->pass_fd, l->stop_fd, step))
-			look_after_leader(l);
-		else
-			(void) !read(l->pass_fd, &count, sizeof(count)); /* another may have been quicker */
+		l->deputy = true;
+		left = left < 0 || left > look ? look : left;
 	}
-	(void) __atomic_sub_fetch(&l->waiting, 1, __ATOMIC_SEQ_CST);
+	l->waiting++;
+	if (left < 0)
+		(void) pthread_cond_wait(&l->turn, &l->lock);
+	else
+	{
+		(void) clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += left / 1000;
+		until.tv_nsec += (long) (left % 1000) * 1000000;
+		if (until.tv_nsec >= 1000000000)
+		{
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000;
+		}
+		(void) pthread_cond_timedwait(&l->turn, &l->lock, &until);
+	}
+	l->waiting--;
+	if (!deputy)
+		return;
+	l->deputy = false;
+	look_after_leader(l);
 }
 
 DorisStatus listener_receive(Listener *l, int timeout_ms, Incoming *out, DorisError *err)
 {
 	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : clock_mono_ms() + (uint64_t) timeout_ms;
-	DorisStatus status;
+	DorisStatus status = DORIS_TIMEOUT;
+	int left = 1;
 
 	memset(out, 0, sizeof(*out));
-	for (;;)
+	(void) pthread_mutex_lock(&l->lock);
+	while (status == DORIS_TIMEOUT && left != 0 && !l->stopping)
 	{
-		bool leading = leads(l) || take_lead(l, 0);
-		int left = time_left(deadline);
+		bool leading = take_lead(l);
 
-		if (leading)
-			__atomic_store_n(&l->away_since, 0, __ATOMIC_SEQ_CST);
-		/* who does not wait takes what is there: it has something at hand that is not to wait either */
+		left = time_left(deadline);
 		if (!leading && timeout_ms != 0)
-			wait_for_lead(l, left);
+		{
+			wait_for_turn(l, left);
+			continue;
+		}
+		/* who does not wait takes what is there: it has something at hand that is not to wait either */
+		if (leading)
+			l->away_since = 0;
+		(void) pthread_mutex_unlock(&l->lock);
 		/* asking nanomsg for nothing takes its lock, which its own thread needs to bring the message */
-		else if (wait_readable(l->receive_fd, l->stop_fd, left))
-		{
+		if (wait_readable(l->receive_fd, l->stop_fd, left))
 			status = take_message(l, out, err);
-			if (status != DORIS_TIMEOUT)
-				break;
-		}
-		if (left == 0)
-		{
-			status = doris_error(err, DORIS_TIMEOUT, "no message at %s", l->address);
-			break;
-		}
+		(void) pthread_mutex_lock(&l->lock);
+		if (leads(l))
+			l->away_since = clock_mono_ms();
+		/* what lies there already is for another thread, where it has a processor of its own */
+		if (status == DORIS_OK && l->spreads && is_readable(l->receive_fd))
+			give_lead(l);
 	}
-	if (leads(l))
-		__atomic_store_n(&l->away_since, clock_mono_ms(), __ATOMIC_SEQ_CST);
+	if (status == DORIS_TIMEOUT && l->stopping)
+	{
+		give_lead(l);
+		status = doris_error(err, DORIS_CANCELLED, "%s is shut down", l->address);
+	}
+	else if (status == DORIS_TIMEOUT)
+		(void) doris_error(err, DORIS_TIMEOUT, "no message at %s", l->address);
+	(void) pthread_mutex_unlock(&l->lock);
 	return status;
 }
 
