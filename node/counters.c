@@ -3,7 +3,8 @@
  *
  * Kept up with every committed change, saved at a clean stop. After any other stop they are counted anew in the
  * background, or when somebody needs a vnode's digest (kept.c), vnode by vnode: under the vnode's lock a snapshot is
- * begun and `counted` is set; from then on changes are booked, and what the snapshot holds is added when it has been read.
+ * begun and `counted` is set; from then on changes are booked, and what the snapshot holds is added when it has been read: to
+ * what kept.c keeps under the lock again, with which it is known.
  */
 #include "node.h"
 
@@ -88,7 +89,7 @@ void counters_book(Worker *w)
 void counters_forget(Worker *w)
 {
 	w->ndeltas = 0;
-	w->nkept = 0;
+	kept_forget(w);
 }
 
 static uint64_t not_negative(int64_t v)
@@ -177,7 +178,17 @@ DorisStatus counters_load(Worker *w, DorisError *err)
 		{
 			st = kept_load(w, err);
 			n->recount = st == DORIS_NOT_FOUND; /* saved by a release that kept none */
+			if (n->recount)
+				counters_free(n); /* or they would be counted twice */
 		}
+	}
+	else if (st == DORIS_NOT_FOUND)
+	{
+		/* if they are there, then from an older stop than the next one; they must not be taken for its own */
+		DorisStatus gone = meta_del(w, "digests", err);
+
+		if (gone != DORIS_OK)
+			st = gone;
 	}
 	buf_free(&b);
 	if (st == DORIS_OK || st == DORIS_NOT_FOUND)
@@ -189,21 +200,51 @@ DorisStatus counters_load(Worker *w, DorisError *err)
 	return st;
 }
 
-/* Adds what the vnode's table holds, in the transaction that is open; *sum: what kept.c wants of it. */
-static DorisStatus counters_scan(Worker *w, uint32_t vnode, int64_t sign, KeptSum *sum,
-								 DorisError *err)
+/* What a vnode's table holds. */
+typedef struct Found
+{
+	KeptSum sum;	  /* of all records */
+	CountDelta *runs; /* live rows, by namespace; owned */
+	uint32_t nruns;
+	uint32_t cap;
+} Found;
+
+/* Rows come in the order of their namespaces. */
+static DorisStatus found_row(const Node *n, Found *f, uint32_t ns, size_t bytes, DorisError *err)
+{
+	CountDelta *run = f->nruns > 0 ? &f->runs[f->nruns - 1] : NULL;
+
+	if (run == NULL || run->ns != ns)
+	{
+		if (f->nruns == f->cap)
+		{
+			uint32_t cap = f->cap == 0 ? 8 : f->cap * 2;
+			CountDelta *p = realloc(f->runs, cap * sizeof(*p));
+
+			if (p == NULL)
+				return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory counting rows",
+								   node_name(n));
+			f->runs = p;
+			f->cap = cap;
+		}
+		run = &f->runs[f->nruns++];
+		*run = (CountDelta){.ns = ns};
+	}
+	run->rows++;
+	run->bytes += (int64_t) bytes;
+	return DORIS_OK;
+}
+
+/* In the transaction that is open. f: empty. */
+static DorisStatus counters_scan(Worker *w, uint32_t vnode, Found *f, DorisError *err)
 {
 	const StoreDriver *d = w->node->driver;
 	DorisBytes none = {NULL, 0};
 	DorisBytes key;
 	DorisBytes value;
 	StoreScan *sc;
-	uint32_t last = 0;
-	int64_t rows = 0;
-	int64_t bytes = 0;
 	DorisStatus st = d->scan_once(w->ss, vnode, none, none, &sc, err);
 
-	memset(sum, 0, sizeof(*sum));
 	if (st != DORIS_OK)
 		return st;
 	while ((st = d->next(sc, &key, &value, err)) == DORIS_OK)
@@ -214,23 +255,41 @@ static DorisStatus counters_scan(Worker *w, uint32_t vnode, int64_t sign, KeptSu
 
 		if (!record_decode(value, &w->row))
 			continue;
-		kept_sum(w->node, key, &w->row, sum);
+		kept_sum(w->node, key, &w->row, &f->sum);
 		if (!record_key_split(key, &space, &ns, &row_key) || space != DORIS_SPACE_ROWS ||
 			!record_is_live(&w->row))
 			continue;
-		if (ns != last)
-		{
-			counters_add(w->node, last, sign * rows, sign * bytes);
-			last = ns;
-			rows = 0;
-			bytes = 0;
-		}
-		rows++;
-		bytes += (int64_t) (row_key.len + w->row.value.len);
+		st = found_row(w->node, f, ns, row_key.len + w->row.value.len, err);
+		if (st != DORIS_OK)
+			break;
 	}
 	d->scan_close(sc);
-	counters_add(w->node, last, sign * rows, sign * bytes);
 	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
+}
+
+/* To the namespaces' counters. */
+static void count_found(Node *n, const Found *f, int64_t sign)
+{
+	for (uint32_t i = 0; i < f->nruns; i++)
+		counters_add(n, f->runs[i].ns, sign * f->runs[i].rows, sign * f->runs[i].bytes);
+}
+
+/* To what is kept of the vnode, with its lock. */
+static DorisStatus keep_found(Node *n, uint32_t vnode, const Found *f, DorisError *err)
+{
+	DorisStatus st = DORIS_OK;
+
+	for (uint32_t i = 0; st == DORIS_OK && i < f->nruns; i++)
+		st = kept_rows_reserve(n, vnode, f->runs[i].ns, err);
+	if (st != DORIS_OK)
+		return st;
+	kept_add(n, vnode, &f->sum);
+	for (uint32_t i = 0; i < f->nruns; i++)
+	{
+		kept_rows_add(n, vnode, f->runs[i].ns, f->runs[i].rows);
+		kept_rows_tidy(n, vnode, f->runs[i].ns); /* deleted since */
+	}
+	return DORIS_OK;
 }
 
 DorisStatus counters_recount(Worker *w, uint32_t vnode, DorisError *err)
@@ -239,7 +298,7 @@ DorisStatus counters_recount(Worker *w, uint32_t vnode, DorisError *err)
 	static const uint8_t zero = 0;
 	DorisBytes nothing = {&zero, 1};
 	DorisBytes value;
-	KeptSum sum;
+	Found found = {.nruns = 0};
 	bool mine = false;
 	DorisStatus st;
 
@@ -264,22 +323,25 @@ DorisStatus counters_recount(Worker *w, uint32_t vnode, DorisError *err)
 	}
 	locks_release(w);
 	if (mine)
-		st = counters_scan(w, vnode, 1, &sum, err);
+		st = counters_scan(w, vnode, &found, err);
 	commit_abandon(w);
 	if (!mine)
 		return st;
 	locks_take(w);
 	if (st == DORIS_OK)
-		kept_add(n, vnode, &sum);
+		st = keep_found(n, vnode, &found, err);
 	atomic_store(&n->counted[vnode], st == DORIS_OK ? TALLY_KNOWN : TALLY_NONE);
 	locks_release(w);
+	if (st == DORIS_OK)
+		count_found(n, &found, 1);
+	free(found.runs);
 	return st;
 }
 
 DorisStatus counters_uncount(Worker *w, uint32_t vnode, DorisError *err)
 {
 	uint8_t known = TALLY_KNOWN;
-	KeptSum sum;
+	Found found = {.nruns = 0};
 	DorisStatus st;
 
 	if (!atomic_compare_exchange_strong(&w->node->counted[vnode], &known, TALLY_NONE))
@@ -289,8 +351,11 @@ DorisStatus counters_uncount(Worker *w, uint32_t vnode, DorisError *err)
 	locks_clear(w);
 	st = commit_begin(w, err);
 	if (st == DORIS_OK)
-		st = counters_scan(w, vnode, -1, &sum, err);
+		st = counters_scan(w, vnode, &found, err);
 	commit_abandon(w);
+	if (st == DORIS_OK)
+		count_found(w->node, &found, -1);
+	free(found.runs);
 	kept_clear(w->node, vnode);
 	return st;
 }

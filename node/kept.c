@@ -1,6 +1,7 @@
 /*
  * kept.c: what is kept in memory of each vnode, so that copies are compared without being read: the number of
- * committed records, the XOR of a hash over (store key, version, tombstone) of each, the number of staged writes.
+ * committed records, the XOR of a hash over (store key, version, tombstone) of each, the number of staged writes. And, for who counts
+ * rows, the live ones of each namespace (kept_rows.c).
  *
  * A version names one write, so two copies with the same sums hold the same committed records. Rows of both spaces
  * count. The sums are changed under the vnode's lock, together with the commit that changes the rows; counters.c counts them
@@ -67,15 +68,38 @@ RowWas row_was(const Record *r)
 
 /* ---- changes: gathered with the store transaction, booked when it is committed ---- */
 
+/* How the change changes the number of live rows of d->ns. */
+static DorisStatus note_rows(Node *n, DorisBytes stored_key, const RowWas *was, const Record *now,
+							 KeptDelta *d, DorisError *err)
+{
+	bool was_live = was->committed && !was->tombstone;
+	uint8_t space;
+	DorisBytes key;
+
+	if (!record_key_split(stored_key, &space, &d->ns, &key) || space != DORIS_SPACE_ROWS)
+		d->ns = 0;
+	else if (was_live != record_is_live(now))
+	{
+		d->rows = was_live ? -1 : 1;
+		d->counts = true;
+		return kept_rows_reserve(n, d->vnode, d->ns, err);
+	}
+	return DORIS_OK;
+}
+
 DorisStatus kept_note(Worker *w, uint32_t vnode, DorisBytes stored_key, const RowWas *was,
 					  const Record *now, DorisError *err)
 {
-	const Node *n = w->node;
+	Node *n = w->node;
 	KeptDelta d = {.vnode = vnode, .staged = now->nstaged - was->nstaged};
 	KeptDelta *last = w->nkept > 0 ? &w->kept[w->nkept - 1] : NULL;
+	DorisStatus st;
 
 	if (atomic_load(&n->counted[vnode]) == TALLY_NONE)
 		return DORIS_OK;
+	st = note_rows(n, stored_key, was, now, &d, err);
+	if (st != DORIS_OK)
+		return st;
 	if (was->committed != now->committed || was->tombstone != now->tombstone ||
 		version_compare(was->version, now->version) != 0)
 	{
@@ -87,13 +111,15 @@ DorisStatus kept_note(Worker *w, uint32_t vnode, DorisBytes stored_key, const Ro
 			d.digest ^= version_hash(n, key_hash, now->version, now->tombstone);
 		d.records = (now->committed ? 1 : 0) - (was->committed ? 1 : 0);
 	}
-	if (d.digest == 0 && d.records == 0 && d.staged == 0)
+	if (d.digest == 0 && d.records == 0 && d.staged == 0 && !d.counts)
 		return DORIS_OK;
-	if (last != NULL && last->vnode == vnode)
+	if (last != NULL && last->vnode == vnode && last->ns == d.ns)
 	{
 		last->digest ^= d.digest;
 		last->records += d.records;
 		last->staged += d.staged;
+		last->rows += d.rows;
+		last->counts = last->counts || d.counts;
 		return DORIS_OK;
 	}
 	if (w->kept == NULL || w->nkept == w->kept_cap)
@@ -122,6 +148,19 @@ void kept_book(Worker *w)
 		(void) atomic_fetch_xor(&k->digest, d->digest);
 		(void) atomic_fetch_add(&k->records, d->records);
 		(void) atomic_fetch_add(&k->staged, d->staged);
+		if (d->rows != 0)
+			kept_rows_add(w->node, d->vnode, d->ns, d->rows);
+	}
+	kept_forget(w);
+}
+
+void kept_forget(Worker *w)
+{
+	/* after all are booked: until then another one may want the place */
+	for (int i = 0; i < w->nkept; i++)
+	{
+		if (w->kept[i].counts)
+			kept_rows_tidy(w->node, w->kept[i].vnode, w->kept[i].ns);
 	}
 	w->nkept = 0;
 }
@@ -142,6 +181,15 @@ void kept_clear(Node *n, uint32_t vnode)
 	atomic_store(&k->digest, 0);
 	atomic_store(&k->records, 0);
 	atomic_store(&k->staged, 0);
+	kept_rows_clear(n, vnode);
+}
+
+void kept_free(Node *n)
+{
+	for (uint32_t v = 0; n->kept != NULL && v < DORIS_MAX_VNODES; v++)
+		free(n->kept[v].rows);
+	free(n->kept);
+	n->kept = NULL;
 }
 
 /* ---- reading ---- */
@@ -200,7 +248,15 @@ DorisStatus kept_read(Worker *w, uint32_t vnode, KeptSum *out, DorisError *err)
 	return DORIS_OK;
 }
 
-/* ---- over a clean stop; counters.c says when ---- */
+/*
+ * ---- over a clean stop; counters.c says when ----
+ *
+ * The entry "digests" is a run of u32, u64, u64, u64: a vnode, its digest, records, staged writes. Behind SAVED_ROWS, that the
+ * vnodes' rows are there too: DORIS_MAX_VNODES + vnode, namespace, rows, 0. One entry for both, which a release that knows no
+ * rows reads and replaces too: whichever release stopped last, what the next one finds is of that stop, and all of it.
+ */
+#define SAVED_ROWS 0xFFFFFFFFu
+#define SAVED_MAX (64u << 20) /* bytes; with more the node counts anew */
 
 DorisStatus kept_save(Worker *w, DorisError *err)
 {
@@ -209,12 +265,17 @@ DorisStatus kept_save(Worker *w, DorisError *err)
 	DorisStatus st;
 
 	buf_init(&b);
-	for (uint32_t v = 0; v < DORIS_MAX_VNODES; v++)
+	buf_put_u32(&b, SAVED_ROWS);
+	buf_put_u64(&b, 0);
+	buf_put_u64(&b, 0);
+	buf_put_u64(&b, 0);
+	for (uint32_t v = 0; v < DORIS_MAX_VNODES && b.len <= SAVED_MAX; v++)
 	{
 		const Kept *k = &n->kept[v];
 
 		if (atomic_load(&n->tables[v]) != TABLE_READY)
 			continue;
+		kept_rows_save(n, v, &b);
 		buf_put_u32(&b, v);
 		buf_put_u64(&b, atomic_load(&k->digest));
 		buf_put_u64(&b, (uint64_t) atomic_load(&k->records));
@@ -222,6 +283,8 @@ DorisStatus kept_save(Worker *w, DorisError *err)
 	}
 	if (b.failed)
 		st = doris_error(err, DORIS_NO_MEMORY, "saving the digests: out of memory");
+	else if (b.len > SAVED_MAX)
+		st = DORIS_OK;
 	else
 	{
 		DorisBytes value = {b.data, b.len};
@@ -235,6 +298,7 @@ DorisStatus kept_save(Worker *w, DorisError *err)
 DorisStatus kept_load(Worker *w, DorisError *err)
 {
 	Node *n = w->node;
+	bool rows = false;
 	DorisBuf b;
 	DorisCursor c;
 	DorisStatus st;
@@ -244,18 +308,32 @@ DorisStatus kept_load(Worker *w, DorisError *err)
 	if (st == DORIS_OK)
 	{
 		c = cursor_of(b.data, b.len);
-		while (cursor_left(&c) > 0 && !c.bad)
+		while (st == DORIS_OK && cursor_left(&c) > 0 && !c.bad)
 		{
 			uint32_t v = cursor_u32(&c);
-			KeptSum sum = {.digest = cursor_u64(&c)};
+			uint64_t first = cursor_u64(&c);
+			uint64_t second = cursor_u64(&c);
+			uint64_t third = cursor_u64(&c);
 
-			sum.records = cursor_u64(&c);
-			sum.staged = cursor_u64(&c);
-			if (!c.bad && v < DORIS_MAX_VNODES)
-				kept_add(n, v, &sum);
+			if (c.bad)
+				break;
+			if (v == SAVED_ROWS)
+				rows = true;
+			else if (v < DORIS_MAX_VNODES)
+				kept_add(n, v, &(KeptSum){first, second, third});
+			else if (v < 2 * DORIS_MAX_VNODES && first <= UINT32_MAX)
+			{
+				st = kept_rows_reserve(n, v - DORIS_MAX_VNODES, (uint32_t) first, err);
+				if (st == DORIS_OK)
+					kept_rows_add(n, v - DORIS_MAX_VNODES, (uint32_t) first, (int64_t) second);
+			}
 		}
-		st = c.bad ? doris_error(err, DORIS_IO, "the store's entry digests is damaged")
-				   : meta_del(w, "digests", err);
+		if (c.bad)
+			st = doris_error(err, DORIS_IO, "the store's entry digests is damaged");
+		if (st == DORIS_OK)
+			st = meta_del(w, "digests", err);
+		if (st == DORIS_OK && !rows)
+			st = DORIS_NOT_FOUND;
 	}
 	buf_free(&b);
 	return st;

@@ -79,6 +79,8 @@ static void init_locks(Node *n)
 		(void) pthread_mutex_init(&n->vnode_locks[i], NULL);
 	for (int i = 0; i < NODE_TXN_LOCKS; i++)
 		(void) pthread_mutex_init(&n->txns[i].lock, NULL);
+	for (int i = 0; i < NODE_ROWS_LOCKS; i++)
+		(void) pthread_mutex_init(&n->rows_locks[i], NULL);
 }
 
 /* One process for each home: the lock goes with the process, however it ends. */
@@ -286,8 +288,7 @@ void node_close(Node *n, bool clean)
 	keys_wipe(&n->keys);
 	free(n->lapsed);
 	n->lapsed = NULL;
-	free(n->kept);
-	n->kept = NULL;
+	kept_free(n);
 	if (n->lock_fd >= 0)
 		(void) close(n->lock_fd);
 	n->lock_fd = -1;

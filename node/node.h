@@ -10,6 +10,7 @@
  *   a transaction's lock (by hash of its id): steps of STAGE, FINISH, OUTCOME of one transaction do not overlap
  *   vnode locks (by vnode modulo, rising): check, apply and commit of a row are one step
  *   tables lock: creating and dropping vnode tables
+ *   rows locks (by vnode modulo): the arrays of kept_rows.c; nothing is taken while one is held
  */
 #ifndef DORIS_NODE_H
 #define DORIS_NODE_H
@@ -32,6 +33,7 @@
 
 #define NODE_VNODE_LOCKS 4096
 #define NODE_TXN_LOCKS 256
+#define NODE_ROWS_LOCKS 64
 #define NODE_CEILING_AHEAD_MS 10000 /* how far ahead the clock's ceiling is persisted */
 #define NODE_ALL_VNODES 0xFFFFFFFFu
 
@@ -151,11 +153,14 @@ typedef struct NsCount
 #define NODE_NS_BUCKETS 1024
 
 /* ---- what is kept of a vnode's records (kept.c); changed under the vnode's lock ---- */
+typedef struct KeptRows KeptRows; /* kept_rows.c */
+
 typedef struct Kept
 {
 	_Atomic uint64_t digest; /* XOR over the committed records */
 	_Atomic int64_t records; /* committed ones, tombstones included */
 	_Atomic int64_t staged;	 /* staged writes */
+	KeptRows *rows; /* live rows by namespace; malloc'ed; guarded by a rows lock; NULL: none */
 } Kept;
 
 /* The same sums of a vnode or a run of records, as values. */
@@ -172,6 +177,9 @@ typedef struct KeptDelta
 	uint64_t digest;
 	int64_t records;
 	int64_t staged;
+	uint32_t ns;  /* of the rows; 0: another space */
+	int64_t rows; /* live ones */
+	bool counts;  /* it has a place in the vnode's KeptRows */
 } KeptDelta;
 
 /*
@@ -287,6 +295,7 @@ typedef struct Node
 	Floor *floors;							   /* likewise */
 	_Atomic(NsCount *) ns_counts[NODE_NS_BUCKETS];
 	pthread_mutex_t ns_lock; /* adding to ns_counts */
+	pthread_mutex_t rows_locks[NODE_ROWS_LOCKS];
 	_Atomic int64_t staged;	 /* transactions in STAGED */
 	bool recount;			 /* the counters were not saved at the last stop */
 	bool was_clean;			 /* the last stop was clean */
@@ -491,14 +500,32 @@ extern DORIS_MUST_CHECK DorisStatus kept_note(Worker *w, uint32_t vnode, DorisBy
 											  const RowWas *was, const Record *now,
 											  DorisError *err);
 extern void kept_book(Worker *w);
+extern void kept_forget(Worker *w); /* rolled back; the vnodes' locks are held still */
 extern void kept_add(Node *n, uint32_t vnode, const KeptSum *sum);
 extern void kept_clear(Node *n, uint32_t vnode);
+extern void kept_free(Node *n);
 /* The sums of a vnode, all of one moment; counts it first when that has not been done. No transaction, no locks. */
 extern DORIS_MUST_CHECK DorisStatus kept_read(Worker *w, uint32_t vnode, KeptSum *out,
 											  DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus kept_save(Worker *w, DorisError *err);
-/* NOT_FOUND: none were saved. */
+/* NOT_FOUND: none were saved, or by a release that kept less. */
 extern DORIS_MUST_CHECK DorisStatus kept_load(Worker *w, DorisError *err);
+
+/* ---- kept_rows.c: live rows of each namespace in each vnode; changed under the vnode's lock ---- */
+/* Makes the place that kept_rows_add needs. */
+extern DORIS_MUST_CHECK DorisStatus kept_rows_reserve(Node *n, uint32_t vnode, uint32_t ns,
+													  DorisError *err);
+extern void kept_rows_add(Node *n, uint32_t vnode, uint32_t ns, int64_t rows);
+/* Takes the place away again if there are no rows. */
+extern void kept_rows_tidy(Node *n, uint32_t vnode, uint32_t ns);
+extern void kept_rows_clear(Node *n, uint32_t vnode);
+/*
+ * The rows of a namespace in a vnode as a scan of it would count them now, when that is known and no write is staged in the
+ * vnode; false: it must be read. Takes the vnode's lock: no other is held. An answer that tells it waits for what it tells.
+ */
+extern DORIS_MUST_CHECK bool kept_rows_read(Worker *w, uint32_t vnode, uint32_t ns, uint64_t *rows);
+/* Appends those of a vnode, for kept_save. */
+extern void kept_rows_save(Node *n, uint32_t vnode, DorisBuf *b);
 
 /* ---- pace.c ---- */
 /* Rows that were asked for or written here, ever: when it grows, somebody is at work. */

@@ -238,6 +238,34 @@ INSERT INTO agg_many SELECT g, g % 70000 FROM generate_series(1, 140000) g;
 SELECT count(*), sum(c), min(c), max(c) FROM (SELECT v, count(*) AS c FROM agg_many GROUP BY v) x;
 SELECT * FROM pg_temp.agg_explain('SELECT v, count(*) FROM agg_many GROUP BY v');
 SELECT count(*), sum(v) FROM agg_many;
+
+-- the nodes know how many rows there are, and it is right at any moment
+SELECT count(*) FROM agg_many;
+DELETE FROM agg_many WHERE id > 130000;
+SELECT count(*), count(*) FROM agg_many;
+ALTER FOREIGN TABLE agg_many OPTIONS (DROP write_mode);
+BEGIN;
+DELETE FROM agg_many WHERE id <= 10;
+INSERT INTO agg_many VALUES (200001, 1), (200002, 2);
+SELECT count(*) FROM agg_many;
+ROLLBACK;
+SELECT count(*) FROM agg_many;
+BEGIN;
+DELETE FROM agg_many WHERE id <= 10;
+INSERT INTO agg_many VALUES (200001, 1);
+COMMIT;
+SELECT count(*) FROM agg_many;
+UPDATE agg_many SET v = 0 WHERE id <= 100;
+SELECT count(*) FROM agg_many;
+TRUNCATE agg_many;
+SELECT count(*) FROM agg_many;
+INSERT INTO agg_many VALUES (1, 1), (2, 2);
+SELECT count(*) FROM agg_many;
+DROP FOREIGN TABLE agg_many;
+SELECT doris_drop_namespace(name) IS NOT NULL AS dropped FROM doris_namespaces WHERE name = 'agg_many';
+CREATE FOREIGN TABLE agg_many (id int, v int) SERVER doris OPTIONS (key 'id');
+SELECT count(*) FROM agg_many;
+
 DROP VIEW agg_v;
 DROP TABLE agg_p, agg_l, agg_kl, agg_fl;
 DROP FOREIGN TABLE agg_t, agg_k, agg_e, agg_f, agg_many;

@@ -394,9 +394,35 @@ static void bad_tables(void **state)
 	aggregate_table_free(t);
 }
 
+/* Rows may be added by their number only where nothing else is wanted. */
+static void test_only_counts(void **state)
+{
+	static const uint16_t group = AMOUNT;
+	static const AggregateStep steps[] = {
+		{AGGREGATE_COUNT_ROWS, 0}, {AGGREGATE_COUNT_ROWS, 0}, {AGGREGATE_COUNT, AMOUNT}};
+	AggregateTable *t = table_of(&group, 1, steps, 1);
+
+	(void) state;
+	assert_false(aggregate_only_counts(program));
+	aggregate_table_free(t);
+	t = table_of(NULL, 0, steps, 3);
+	assert_false(aggregate_only_counts(program));
+	aggregate_table_free(t);
+	t = table_of(NULL, 0, steps, 2);
+	assert_true(aggregate_only_counts(program));
+	assert_int_equal(add(t, 1, AMOUNT, NULL, 0), DORIS_OK);
+	aggregate_add_rows(t, UINT64_C(1) << 40);
+	aggregate_add_rows(t, 0);
+	assert_int_equal(aggregate_groups(t), 1);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_true(aggregate_state(t, 0, i)->count == (UINT64_C(1) << 40) + 1);
+	aggregate_table_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_only_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(integers_are_exact, setup, teardown),
 		cmocka_unit_test_setup_teardown(floats_are_postgres, setup, teardown),
 		cmocka_unit_test_setup_teardown(least_and_greatest, setup, teardown),

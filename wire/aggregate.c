@@ -188,6 +188,15 @@ void aggregate_free(AggregateProgram *p)
 	free(p);
 }
 
+bool aggregate_only_counts(const AggregateProgram *p)
+{
+	bool counts = p->ngroups == 0;
+
+	for (uint32_t i = 0; i < p->nsteps; i++)
+		counts = counts && p->ops[i] == AGGREGATE_COUNT_ROWS;
+	return counts;
+}
+
 /* ---- tables ---- */
 
 static bool table_grow(AggregateTable *t)
@@ -560,6 +569,13 @@ DorisStatus aggregate_row(AggregateTable *t, DorisBytes key, DorisBytes value, D
 		}
 	}
 	return DORIS_OK;
+}
+
+void aggregate_add_rows(AggregateTable *t, uint64_t rows)
+{
+	/* without group columns there is one group from the start */
+	for (uint32_t i = 0; i < t->p->nsteps; i++)
+		t->states[i].count += rows;
 }
 
 /* ---- encoded tables ---- */

@@ -54,6 +54,8 @@ typedef struct AggregateProgram AggregateProgram;
 extern DORIS_MUST_CHECK DorisStatus aggregate_decode(DorisBytes program, const NsDef *def,
 													 AggregateProgram **out, DorisError *err);
 extern void aggregate_free(AggregateProgram *p); /* NULL is fine */
+/* Is nothing wanted but the number of rows? Then aggregate_add_rows will do. */
+extern bool aggregate_only_counts(const AggregateProgram *p);
 
 /* ---- groups of rows ---- */
 typedef struct AggregateState
@@ -74,6 +76,8 @@ extern void aggregate_table_free(AggregateTable *t); /* NULL is fine */
 /* Adds a row. IO: a value that is no number of the sum's kind, or a malformed row; NO_MEMORY. */
 extern DORIS_MUST_CHECK DorisStatus aggregate_row(AggregateTable *t, DorisBytes key,
 												  DorisBytes value, DorisError *err);
+/* Adds so many rows to a table whose program only counts them. */
+extern void aggregate_add_rows(AggregateTable *t, uint64_t rows);
 /* Has it more groups, or bytes of variable length, than that? Rows that do not make new groups may still be added. */
 extern bool aggregate_exceeds(const AggregateTable *t, uint32_t groups, size_t bytes);
 /* Appends the table as encoded. */
