@@ -19,7 +19,8 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
-#define STATES_PER_CHUNK 128 /* 4 kB: a transaction of one row takes nothing from the system that it would give back */
+/* 4 kB: a transaction of one row takes nothing from the system that it would give back. */
+#define STATES_PER_CHUNK 128
 #define BIG_TRANSACTION 100000 /* rows from which on its memory is given back to the system */
 #define SLOT_EMPTY 0
 #define SLOT_GONE UINT32_MAX

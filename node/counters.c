@@ -216,7 +216,7 @@ static DorisStatus found_row(const Node *n, Found *f, uint32_t ns, size_t bytes,
 
 	if (run == NULL || run->ns != ns)
 	{
-		if (f->nruns == f->cap)
+		if (f->runs == NULL || f->nruns == f->cap)
 		{
 			uint32_t cap = f->cap == 0 ? 8 : f->cap * 2;
 			CountDelta *p = realloc(f->runs, cap * sizeof(*p));

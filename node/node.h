@@ -279,8 +279,8 @@ typedef struct Node
 	_Atomic uint64_t dirty[NODE_VNODE_LOCKS];
 	TxnSlot txns[NODE_TXN_LOCKS]; /* by hash of the id */
 
-	_Atomic uint64_t commits; /* numbers commits */
-	_Atomic uint64_t flushed; /* commits up to this number are on disk */
+	_Atomic uint64_t commits;  /* numbers commits */
+	_Atomic uint64_t flushed;  /* commits up to this number are on disk */
 	_Atomic uint64_t flush_us; /* what a flush takes: a running average */
 	pthread_mutex_t flush_lock;
 	atomic_bool
@@ -296,9 +296,9 @@ typedef struct Node
 	_Atomic(NsCount *) ns_counts[NODE_NS_BUCKETS];
 	pthread_mutex_t ns_lock; /* adding to ns_counts */
 	pthread_mutex_t rows_locks[NODE_ROWS_LOCKS];
-	_Atomic int64_t staged;	 /* transactions in STAGED */
-	bool recount;			 /* the counters were not saved at the last stop */
-	bool was_clean;			 /* the last stop was clean */
+	_Atomic int64_t staged; /* transactions in STAGED */
+	bool recount;			/* the counters were not saved at the last stop */
+	bool was_clean;			/* the last stop was clean */
 
 	/* rules start, lease; guarded by term_lock */
 	uint64_t mark;				  /* durable; only grows */
@@ -364,7 +364,7 @@ typedef struct Worker
 	uint32_t nlater;
 	/* serve.c: how often short requests wait for something */
 	uint64_t served;
-	uint32_t waits; /* running average */
+	uint32_t waits;					 /* running average */
 	void (*hurry)(struct Worker *w); /* answers what waits for a flush; NULL: nothing does */
 	void *hurry_arg;
 	Record row; /* too big for a stack frame that is entered for each row */

@@ -39,7 +39,7 @@ typedef struct DorisCursor
 
 extern void buf_init(DorisBuf *b);
 extern void buf_free(DorisBuf *b);
-extern void buf_reset(DorisBuf *b); /* empty, memory kept */
+extern void buf_reset(DorisBuf *b);			 /* empty, memory kept */
 extern bool buf_grow(DorisBuf *b, size_t n); /* buf_reserve's, when there is no room yet */
 
 /*

@@ -364,15 +364,11 @@ static bool judge_column(const Filter *f, const FilterStep *step, DorisBytes key
 	return true;
 }
 
-bool filter_pass(const Filter *f, const NsDef *def, DorisBytes key, DorisBytes value)
+static bool run(const Filter *f, DorisBytes key, DorisBytes value)
 {
-	Truth stack[DORIS_FILTER_MAX_DEPTH + 1];
+	Truth stack[DORIS_FILTER_MAX_DEPTH + 1] = {IS_FALSE};
 	int depth = 0;
 
-	(void) def;
-	if (f == NULL)
-		return true;
-	stack[0] = IS_FALSE;
 	for (uint32_t i = 0; i < f->nsteps; i++)
 	{
 		const FilterStep *step = &f->steps[i];
@@ -400,4 +396,10 @@ bool filter_pass(const Filter *f, const NsDef *def, DorisBytes key, DorisBytes v
 		}
 	}
 	return stack[0] == IS_TRUE;
+}
+
+bool filter_pass(const Filter *f, const NsDef *def, DorisBytes key, DorisBytes value)
+{
+	(void) def;
+	return f == NULL || run(f, key, value);
 }

@@ -37,8 +37,8 @@
 #define RECONNECT_MS 20
 #define RECONNECT_MAX_MS 500
 #define MANY_PROCESSORS 4 /* nanomsg's thread has one, and more than one of ours */
-#define LEAD_AWAY_MS 5	  /* a leader that is away for longer, while messages lie there, leads no more */
-#define LEAD_IDLE_MS 20	  /* while it is not away its deputy looks seldom */
+#define LEAD_AWAY_MS 5			/* away for longer while messages lie there: it leads no more */
+#define LEAD_IDLE_MS 20			/* while it is not away its deputy looks seldom */
 #define REQUEST_BIT 0x80000000u /* marks the last word of the protocol's header */
 
 /* Room for one SP header: our word and those of at most 8 hops, with nanomsg's own framing. */
