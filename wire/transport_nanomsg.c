@@ -36,7 +36,7 @@
 #define SOCKET_BUFFER (512 * 1024)
 #define RECONNECT_MS 20
 #define RECONNECT_MAX_MS 500
-#define MANY_PROCESSORS 4 /* nanomsg's thread has one, and more than one of ours */
+#define MANY_PROCESSORS 4		/* nanomsg's thread has one, and more than one of ours */
 #define LEAD_AWAY_MS 5			/* away for longer while messages lie there: it leads no more */
 #define LEAD_IDLE_MS 20			/* while it is not away its deputy looks seldom */
 #define REQUEST_BIT 0x80000000u /* marks the last word of the protocol's header */
