@@ -61,6 +61,16 @@ void locks_release(Worker *w)
 	FOR_EACH_LOCK(w, i, (void) pthread_mutex_unlock(&n->vnode_locks[i]));
 }
 
+bool locks_try_one(Node *n, uint32_t vnode)
+{
+	return pthread_mutex_trylock(&n->vnode_locks[vnode % NODE_VNODE_LOCKS]) == 0;
+}
+
+void locks_release_one(Node *n, uint32_t vnode)
+{
+	(void) pthread_mutex_unlock(&n->vnode_locks[vnode % NODE_VNODE_LOCKS]);
+}
+
 TxnSlot *txn_slot(Node *n, DorisTxnId txn)
 {
 	uint64_t h = (txn.clock ^ ((uint64_t) txn.origin << 32) ^ txn.nonce) * 0x9E3779B97F4A7C15u;

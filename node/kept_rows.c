@@ -160,17 +160,18 @@ bool kept_rows_read(Worker *w, uint32_t vnode, uint32_t ns, uint64_t *rows)
 	Node *n = w->node;
 	int64_t found = -1;
 
-	if (!is_told(n, vnode))
-		return false; /* no need to wait for the lock */
-	locks_clear(w);
-	locks_add(w, vnode);
-	locks_take(w);
+	/*
+	 * Not waiting for the lock: the page's snapshot may keep in the cache what its holder's commit waits to have
+	 * evicted. The vnode is read then.
+	 */
+	if (!is_told(n, vnode) || !locks_try_one(n, vnode))
+		return false;
 	if (is_told(n, vnode))
 	{
 		found = rows_of(n, vnode, ns);
 		commit_need_vnode(w, vnode);
 	}
-	locks_release(w);
+	locks_release_one(n, vnode);
 	*rows = (uint64_t) found;
 	return found >= 0;
 }

@@ -446,6 +446,9 @@ extern void locks_clear(Worker *w);
 extern void locks_add(Worker *w, uint32_t vnode);
 extern void locks_take(Worker *w);
 extern void locks_release(Worker *w);
+/* One vnode's lock for a moment, beside the set; false: another has it. */
+extern bool locks_try_one(Node *n, uint32_t vnode);
+extern void locks_release_one(Node *n, uint32_t vnode);
 extern TxnSlot *txn_slot(Node *n, DorisTxnId txn);
 extern DORIS_MUST_CHECK DorisStatus commit_begin(Worker *w, DorisError *err);
 /*
