@@ -416,7 +416,12 @@ sub next
 	$self->wrong($p, "it has ended $state") if $state ne 'done' && !($state eq 'cancelled' && $strikes{$strike}{cancels});
 	$chaos->heal;
 	$self->tidy($p, $state);
-	$cluster->stop($p->{old}) if $p->{old} && $state eq 'done';
+	if ($p->{old} && $state eq 'done')
+	{
+		# started again when it had been replaced already, it was refused and ended by itself
+		my ($rc, $out) = $cluster->local('stop', $p->{old});
+		die "local-cluster stop $p->{old} failed ($rc):\n$out" if $rc != 0 && $out !~ /is not running/;
+	}
 	$self->refresh;
 	return;
 }
