@@ -53,6 +53,16 @@ static uint32_t place_of(const KeptRows *r, uint32_t ns, bool *found)
 	return low;
 }
 
+/* With its lock. NULL: the namespace has no place there. */
+static NsRows *find(Node *n, uint32_t vnode, uint32_t ns)
+{
+	KeptRows *r = n->kept[vnode].rows;
+	bool found;
+	uint32_t i = place_of(r, ns, &found);
+
+	return found ? &r->at[i] : NULL;
+}
+
 /* With its lock. False: no memory. */
 static bool make_place(KeptRows **of, uint32_t ns)
 {
@@ -94,32 +104,28 @@ DorisStatus kept_rows_reserve(Node *n, uint32_t vnode, uint32_t ns, DorisError *
 
 void kept_rows_add(Node *n, uint32_t vnode, uint32_t ns, int64_t rows)
 {
-	KeptRows *r;
-	bool found;
-	uint32_t i;
+	NsRows *place;
 
 	(void) pthread_mutex_lock(lock_of(n, vnode));
-	r = n->kept[vnode].rows;
-	i = place_of(r, ns, &found);
+	place = find(n, vnode, ns);
 	/* no place: the table is on its way out, and nobody counts its rows */
-	if (found)
-		r->at[i].rows += rows;
+	if (place != NULL)
+		place->rows += rows;
 	(void) pthread_mutex_unlock(lock_of(n, vnode));
 }
 
 void kept_rows_tidy(Node *n, uint32_t vnode, uint32_t ns)
 {
 	KeptRows *r;
-	bool found;
-	uint32_t i;
+	NsRows *place;
 
 	(void) pthread_mutex_lock(lock_of(n, vnode));
 	r = n->kept[vnode].rows;
-	i = place_of(r, ns, &found);
-	if (found && r->at[i].rows == 0)
+	place = find(n, vnode, ns);
+	if (place != NULL && place->rows == 0)
 	{
 		r->n--;
-		memmove(&r->at[i], &r->at[i + 1], (r->n - i) * sizeof(NsRows));
+		memmove(place, place + 1, (size_t) (&r->at[r->n] - place) * sizeof(*place));
 	}
 	(void) pthread_mutex_unlock(lock_of(n, vnode));
 }
@@ -134,16 +140,12 @@ void kept_rows_clear(Node *n, uint32_t vnode)
 
 static int64_t rows_of(Node *n, uint32_t vnode, uint32_t ns)
 {
-	const KeptRows *r;
-	int64_t rows = 0;
-	bool found;
-	uint32_t i;
+	const NsRows *place;
+	int64_t rows;
 
 	(void) pthread_mutex_lock(lock_of(n, vnode));
-	r = n->kept[vnode].rows;
-	i = place_of(r, ns, &found);
-	if (found)
-		rows = r->at[i].rows;
+	place = find(n, vnode, ns);
+	rows = place != NULL ? place->rows : 0;
 	(void) pthread_mutex_unlock(lock_of(n, vnode));
 	return rows;
 }
