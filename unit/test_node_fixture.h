@@ -181,6 +181,23 @@ static inline void fixture_open(Fixture *f)
 	fixture_open_on(f, &store_memory, "/", true);
 }
 
+#define FIXTURE_HOME_SIZE 64
+
+/* A new, empty directory for a node on disk; false: it cannot be made. */
+static inline bool fixture_home_make(char home[FIXTURE_HOME_SIZE])
+{
+	(void) snprintf(home, FIXTURE_HOME_SIZE, "/tmp/doris-unit-node-XXXXXX");
+	return mkdtemp(home) != NULL;
+}
+
+static inline int fixture_home_remove(const char *home)
+{
+	char command[FIXTURE_HOME_SIZE + 16];
+
+	(void) snprintf(command, sizeof(command), "rm -rf '%s'", home);
+	return system(command);
+}
+
 static inline void fixture_close(Fixture *f)
 {
 	worker_free(&f->w);

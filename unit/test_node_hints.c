@@ -14,7 +14,7 @@
 #define PORT 21001
 
 static Fixture fix;
-static char home[64];
+static char home[FIXTURE_HOME_SIZE];
 
 /* ---- topologies ---- */
 
@@ -69,8 +69,7 @@ static int setup_log(void **state)
 static int setup_disk(void **state)
 {
 	(void) state;
-	strcpy(home, "/tmp/test_node_XXXXXX");
-	if (mkdtemp(home) == NULL)
+	if (!fixture_home_make(home))
 		return 1;
 	fixture_open_on(&fix, &store_wiredtiger, home, true);
 	become_log_node(&fix);
@@ -86,12 +85,9 @@ static int teardown(void **state)
 
 static int teardown_disk(void **state)
 {
-	char command[128];
-
 	(void) state;
 	fixture_close(&fix);
-	(void) snprintf(command, sizeof(command), "rm -rf '%s'", home);
-	return system(command);
+	return fixture_home_remove(home);
 }
 
 static DorisStatus hint(Fixture *f, uint64_t epoch, uint32_t target, uint16_t type,
@@ -458,7 +454,7 @@ static void test_settle(void **state)
 typedef struct Peer
 {
 	Fixture f;
-	char home[64];
+	char home[FIXTURE_HOME_SIZE];
 	Worker *workers;
 } Peer;
 
@@ -470,8 +466,7 @@ static void peer_up(Peer *p, const Fixture *log, uint32_t id)
 	Config config;
 	Node *n;
 
-	strcpy(p->home, "/tmp/test_node_XXXXXX");
-	assert_non_null(mkdtemp(p->home));
+	assert_true(fixture_home_make(p->home));
 	config = fixture_config(p->home);
 	(void) snprintf(config.name, sizeof(config.name), "%s", me->name);
 	(void) snprintf(config.listen, sizeof(config.listen), "%s", me->address);
@@ -493,15 +488,12 @@ static void peer_up(Peer *p, const Fixture *log, uint32_t id)
 
 static void peer_down(Peer *p)
 {
-	char command[128];
-
 	atomic_store(&p->f.node->stopping, true);
 	serve_join(p->f.node, p->workers);
 	listener_close(p->f.node->listener);
 	p->f.node->listener = NULL;
 	fixture_close(&p->f);
-	(void) snprintf(command, sizeof(command), "rm -rf '%s'", p->home);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(fixture_home_remove(p->home), 0);
 }
 
 static void await_hints(Fixture *f, uint32_t target, uint64_t hints)

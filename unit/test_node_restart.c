@@ -8,22 +8,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char home[64];
+static char home[FIXTURE_HOME_SIZE];
 
 static int setup(void **state)
 {
 	(void) state;
-	strcpy(home, "/tmp/test_node_XXXXXX");
-	return mkdtemp(home) == NULL;
+	return !fixture_home_make(home);
 }
 
 static int teardown(void **state)
 {
-	char command[128];
-
 	(void) state;
-	(void) snprintf(command, sizeof(command), "rm -rf '%s'", home);
-	return system(command);
+	return fixture_home_remove(home);
 }
 
 static void test_clean_stop(void **state)

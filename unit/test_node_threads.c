@@ -10,7 +10,7 @@
 #define ROUNDS 300
 
 static Fixture fix;
-static char home[64];
+static char home[FIXTURE_HOME_SIZE];
 static pthread_barrier_t together;
 static atomic_int winners;
 static DorisVersion base; /* of the row everybody updates; written by the winner */
@@ -19,8 +19,7 @@ static atomic_bool done;
 static int setup(void **state)
 {
 	(void) state;
-	strcpy(home, "/tmp/test_node_XXXXXX");
-	if (mkdtemp(home) == NULL)
+	if (!fixture_home_make(home))
 		return 1;
 	fixture_open_on(&fix, &store_wiredtiger, home, true);
 	return 0;
@@ -28,12 +27,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char command[128];
-
 	(void) state;
 	fixture_close(&fix);
-	(void) snprintf(command, sizeof(command), "rm -rf '%s'", home);
-	return system(command);
+	return fixture_home_remove(home);
 }
 
 /* One request as a worker executes it; its body after the status in *c. Asked again while the epoch moves. */
