@@ -2,7 +2,7 @@
  * aggregate.c: running aggregates on the nodes, and giving their groups as rows.
  *
  * The outer plan's scan says which rows are meant (see node_aggregate.h). When the nodes cannot have it - this transaction has written to the
- * table, a list in the conditions is too large for a message, there are too many groups - the outer plan runs instead and its
+ * table, the conditions are too large for a message or have a NULL below a NOT, there are too many groups - the outer plan runs instead and its
  * rows are given: it reads the rows and is right in any case. Nothing has been given before that is known.
  *
  * What a sum is in PostgreSQL is made here of the exact sum: its type, its errors when it does not fit.
@@ -204,7 +204,7 @@ static void ask_nodes(AggregateScan *a)
 			a->why = "rows written by this transaction";
 			break;
 		case SCAN_GROUPS_FILTER:
-			a->why = "conditions too large for a message";
+			a->why = "conditions that cannot be sent";
 			break;
 		case SCAN_GROUPS_TOO_MANY:
 			a->why = "too many groups";

@@ -208,6 +208,7 @@ bool analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *pages
 	double rows = 0;
 	double bytes = 0;
 
+	estimate_forget(t->serverid, t->ns->id);
 	(void) estimate_table(t->serverid, client, t->ns, &rows, &bytes);
 	*func = acquire_sample;
 	*pages = estimate_pages(bytes);

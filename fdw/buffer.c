@@ -615,4 +615,6 @@ void buffer_commit(bool blind)
 	}
 	if (status != DORIS_OK)
 		commit_failed(&err, &result, truncated);
+	for (WriteTarget *t = writes.targets; t != NULL; t = t->next)
+		estimate_changed(t->table->serverid, t->commit_ns, t->top->nstates);
 }

@@ -1,7 +1,7 @@
 /*
  * estimate.c: what the planner is told of a cluster: how large a table is, how many rows pass a filter, what a round trip costs.
  *
- * The size comes from the nodes' counters, asked for at most every ESTIMATE_MS.
+ * The size comes from the nodes' counters, asked for at most every ESTIMATE_MS, sooner when this backend has changed many rows.
  *
  * With use_remote_estimate the nodes are also asked, at each planning, how many rows a condition leaves: they count in some
  * vnodes, always the same ones, so that a plan does not change with the choice. Where distribute_by's columns are known it is
@@ -20,10 +20,14 @@
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "utils/float.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
 #define ESTIMATE_MS 10000
+#define CHANGED_ROWS 100 /* and a tenth of those known: an estimate is given up */
+#define CHANGED_MS \
+	500 /* then it is asked for again that soon: nodes count a row when its write is finished */
 #define TUPLE_US 0.1		/* a tuple of a sequential scan, with cpu_tuple_cost's default */
 #define ROUND_TRIP_US 100.0 /* when nobody has measured; the middle of step 0 */
 #define STEP_LOW (-4)
@@ -44,27 +48,45 @@ typedef struct Estimate
 	TimestampTz at;
 	double rows;
 	double bytes;
+	double changed; /* rows written since, by this backend */
 } Estimate;
+
+static HTAB *estimates = NULL;
+
+void estimate_changed(Oid serverid, uint32 ns, double rows)
+{
+	EstimateKey key = {serverid, ns};
+	Estimate *e = estimates != NULL ? hash_search(estimates, &key, HASH_FIND, NULL) : NULL;
+
+	if (e != NULL)
+		e->changed += rows;
+}
+
+void estimate_forget(Oid serverid, uint32 ns)
+{
+	estimate_changed(serverid, ns, get_float8_infinity());
+}
 
 bool estimate_table(Oid serverid, DorisClient *client, const NsDef *ns, double *rows, double *bytes)
 {
-	static HTAB *cache = NULL;
 	EstimateKey key = {serverid, ns->id};
 	TimestampTz now = GetCurrentTimestamp();
 	Estimate *e;
 	bool found;
 
-	if (cache == NULL)
+	if (estimates == NULL)
 	{
 		HASHCTL ctl = {.keysize = sizeof(EstimateKey), .entrysize = sizeof(Estimate)};
 
-		cache = hash_create("doris estimates", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+		estimates = hash_create("doris estimates", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
-	e = hash_search(cache, &key, HASH_FIND, NULL);
-	if (e == NULL || TimestampDifferenceExceeds(e->at, now, ESTIMATE_MS))
+	e = hash_search(estimates, &key, HASH_FIND, NULL);
+	if (e == NULL || TimestampDifferenceExceeds(e->at, now, ESTIMATE_MS) ||
+		e->changed > CHANGED_ROWS + e->rows / 10)
 	{
 		uint64_t nrows;
 		uint64_t nbytes;
+		bool changed = e != NULL && !TimestampDifferenceExceeds(e->at, now, ESTIMATE_MS);
 		DorisError err = {0};
 		DorisStatus status = doris_estimate(client, ns, &nrows, &nbytes, &err);
 
@@ -78,10 +100,11 @@ bool estimate_table(Oid serverid, DorisClient *client, const NsDef *ns, double *
 			nrows = (uint64_t) e->rows;
 			nbytes = (uint64_t) e->bytes;
 		}
-		e = hash_search(cache, &key, HASH_ENTER, &found);
-		e->at = now;
+		e = hash_search(estimates, &key, HASH_ENTER, &found);
+		e->at = changed ? TimestampTzPlusMilliseconds(now, CHANGED_MS - ESTIMATE_MS) : now;
 		e->rows = (double) nrows;
 		e->bytes = (double) nbytes;
+		e->changed = 0;
 	}
 	*rows = e->rows;
 	*bytes = e->bytes;
@@ -194,7 +217,7 @@ bool estimate_condition(PlannerInfo *root, DorisTable *t, DorisClient *client, c
 		case SHIP_NO_ROWS:
 			*rows = 0;
 			return true;
-		case SHIP_TOO_LARGE:
+		case SHIP_HERE:
 			return false;
 		case SHIP_FILTER:
 			break;

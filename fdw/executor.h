@@ -10,6 +10,7 @@
 
 #include "doris_fdw.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "commands/explain.h"
 #include "foreign/fdwapi.h"
@@ -116,9 +117,9 @@ extern bool ship_filter_narrow(PlannerInfo *root, DorisTable *t, Index varno, Ex
 
 typedef enum ShipResult
 {
-	SHIP_FILTER,   /* out holds the program; empty: everything passes */
-	SHIP_NO_ROWS,  /* it cannot be true: nothing to read */
-	SHIP_TOO_LARGE /* too large for a message: judge the rows here */
+	SHIP_FILTER,  /* out holds the program; empty: everything passes */
+	SHIP_NO_ROWS, /* it cannot be true: nothing to read */
+	SHIP_HERE	  /* too large for a message, or NULL below a NOT: judge the rows here */
 } ShipResult;
 /* Builds the program (palloc'ed) from the values of the filter's expressions. */
 extern ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values,
@@ -159,7 +160,8 @@ enum ScanPrivate
 	SCAN_ORDER, /* integer list: DorisOrder, then the attnums of the key columns that may differ: for EXPLAIN */
 	SCAN_LIMIT, /* integer list: indexes in fdw_exprs of what LIMIT and OFFSET say, -1 without OFFSET; NIL: no limit */
 	SCAN_ONE_VNODE, /* Boolean: the bound columns route: for EXPLAIN */
-	SCAN_WHOLE		/* Boolean: all its rows are wanted, as far as the planner knows */
+	SCAN_WHOLE,		/* Boolean: all its rows are wanted, as far as the planner knows */
+	SCAN_ARMS /* integer lists, one for each key that an OR gives: index into fdw_exprs and other_type of each key column */
 };
 
 /* How clauses bind the whole key of a table, each of its columns to one value. By key position - 1. */
@@ -197,6 +199,9 @@ extern bool plan_unsent_cost(PlannerInfo *root, RelOptInfo *rel, Path *path, Cos
 /* Rows and bytes as the nodes count them, remembered for some seconds; false: could not ask. */
 extern bool estimate_table(Oid serverid, DorisClient *client, const NsDef *ns, double *rows,
 						   double *bytes);
+/* This backend has written so many rows: an estimate that they change much is not used again. forget: none is. */
+extern void estimate_changed(Oid serverid, uint32 ns, double rows);
+extern void estimate_forget(Oid serverid, uint32 ns);
 extern BlockNumber estimate_pages(double bytes);
 /* What a request and its answer cost the planner. */
 extern double estimate_round_trip(DorisTable *t, DorisClient *client);
@@ -239,6 +244,8 @@ typedef struct DorisWork
 extern DorisWork *work_create(void);
 extern void work_begin(DorisWork *w, DorisClient *client); /* w NULL: nothing */
 extern void work_end(DorisWork *w, DorisClient *client);
+extern void work_add(DorisWork *w, const DorisNodeCounters *c);
+extern void work_add_counters(DorisNodeCounters *to, const DorisNodeCounters *c);
 extern void work_explain(DorisWork *w, DorisClient *client, ExplainState *es);
 
 /* ---- handle.c: what a statement holds outside of PostgreSQL's memory ---- */
@@ -287,7 +294,7 @@ typedef enum ScanGroups
 	SCAN_GROUPS_NO_ROWS, /* the conditions cannot hold: nobody was asked */
 	/* nobody has aggregated anything; the rows must be read: */
 	SCAN_GROUPS_OWN_WRITES, /* this transaction has written to the table */
-	SCAN_GROUPS_FILTER,		/* the conditions are too large for a message */
+	SCAN_GROUPS_FILTER,		/* the conditions cannot be sent: SHIP_HERE */
 	SCAN_GROUPS_TOO_MANY
 } ScanGroups;
 /*
@@ -306,6 +313,30 @@ extern void scan_give_keys(ForeignScanState *node, const DorisBytes *keys, uint3
 extern void scan_choose(ForeignScanState *node, uint32 i);
 /* Bytes of the values that came for the latest keys; 0: not asked yet. */
 extern uint64 scan_received(ForeignScanState *node);
+
+/* Of a scan that workers share: see FdwRoutine. */
+extern Size scan_estimate_dsm(ForeignScanState *node, ParallelContext *pcxt);
+extern void scan_init_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate);
+extern void scan_reinit_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate);
+extern void scan_init_worker(ForeignScanState *node, shm_toc *toc, void *coordinate);
+extern void scan_shutdown(ForeignScanState *node);
+
+/* ---- parallel.c: what the participants of one scan share ---- */
+typedef struct ParallelScan ParallelScan; /* in dynamic shared memory */
+
+#define PARALLEL_NEW_NODES 16 /* that may appear while the scan runs */
+
+extern Size parallel_size(uint32 nodes); /* whose work it has room for */
+/* ns: the namespace's id; participants: as planned, with the leader. */
+extern void parallel_init(ParallelScan *p, uint32 ns, uint32 vnodes, int participants,
+						  uint32 nodes);
+extern void parallel_restart(ParallelScan *p); /* while no worker runs */
+/* An error (40001) when this process knows the table's namespace by another number than the leader. */
+extern void parallel_check(const ParallelScan *p, const DorisTable *t);
+/* The next vnodes to read, from *first on: so many; 0: all are handed out. */
+extern uint32 parallel_claim(ParallelScan *p, uint32 *first);
+extern void parallel_put_work(ParallelScan *p, const DorisWork *w); /* a worker's, at its end */
+extern void parallel_take_work(ParallelScan *p, DorisWork *w);		/* the leader, that of all */
 
 /* ---- join_plan.c, join.c: batched joins ---- */
 /* CustomScan.custom_exprs */
@@ -409,6 +440,9 @@ typedef struct KeyList
 /* keys as in SCAN_KEYS; back: from the last key down. False: there are none. Allocates in the current context. */
 extern bool keys_start(KeyList *k, DorisTable *t, List *keys, const Datum *values,
 					   const bool *nulls, bool back);
+/* The same of arms as in SCAN_ARMS: as if the key were one column. */
+extern bool keys_start_arms(KeyList *k, DorisTable *t, List *arms, const Datum *values,
+							const bool *nulls, bool back);
 /* Of columns that may be one value only: their bytes; *route: of the first nroute columns, empty when there are fewer. */
 extern DorisBytes keys_prefix(const KeyList *k, int nroute, DorisBytes *route);
 extern DorisBytes keys_next(KeyList *k); /* the next combination, while there are more */

@@ -68,6 +68,21 @@ static DorisNodeCounters *work_of_node(DorisWork *w, uint32 node)
 	return &w->sum[w->n++];
 }
 
+void work_add_counters(DorisNodeCounters *to, const DorisNodeCounters *c)
+{
+	to->requests += c->requests;
+	to->rows += c->rows;
+	to->bytes += c->bytes;
+	to->retries += c->retries;
+	to->failovers += c->failovers;
+	to->time_us += c->time_us;
+}
+
+void work_add(DorisWork *w, const DorisNodeCounters *c)
+{
+	work_add_counters(work_of_node(w, c->node), c);
+}
+
 void work_end(DorisWork *w, DorisClient *client)
 {
 	const DorisNodeCounters *now;
@@ -79,7 +94,6 @@ void work_end(DorisWork *w, DorisClient *client)
 	for (uint32_t i = 0; i < n; i++)
 	{
 		DorisNodeCounters was = {0};
-		DorisNodeCounters *sum;
 
 		for (uint32 j = 0; j < w->nbefore; j++)
 			if (w->before[j].node == now[i].node)
@@ -88,13 +102,13 @@ void work_end(DorisWork *w, DorisClient *client)
 			now[i].bytes == was.bytes && now[i].retries == was.retries &&
 			now[i].failovers == was.failovers)
 			continue;
-		sum = work_of_node(w, now[i].node);
-		sum->requests += now[i].requests - was.requests;
-		sum->rows += now[i].rows - was.rows;
-		sum->bytes += now[i].bytes - was.bytes;
-		sum->retries += now[i].retries - was.retries;
-		sum->failovers += now[i].failovers - was.failovers;
-		sum->time_us += now[i].time_us - was.time_us;
+		work_add(w, &(DorisNodeCounters){.node = now[i].node,
+										 .requests = now[i].requests - was.requests,
+										 .rows = now[i].rows - was.rows,
+										 .bytes = now[i].bytes - was.bytes,
+										 .retries = now[i].retries - was.retries,
+										 .failovers = now[i].failovers - was.failovers,
+										 .time_us = now[i].time_us - was.time_us});
 	}
 }
 

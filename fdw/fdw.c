@@ -60,6 +60,21 @@ static void any_end(ForeignScanState *node)
 		scan_end(node);
 }
 
+/* That a path is: plan.c says of each. */
+static bool any_parallel_safe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+{
+	(void) root;
+	(void) rel;
+	(void) rte;
+	return true;
+}
+
+static void any_shutdown(ForeignScanState *node)
+{
+	if (!aggregates(node))
+		scan_shutdown(node);
+}
+
 static void any_explain(ForeignScanState *node, ExplainState *es)
 {
 	if (aggregates(node))
@@ -89,6 +104,13 @@ Datum doris_fdw_handler(PG_FUNCTION_ARGS)
 	r->IterateForeignScan = any_iterate;
 	r->ReScanForeignScan = any_rescan;
 	r->EndForeignScan = any_end;
+	r->ShutdownForeignScan = any_shutdown;
+
+	r->IsForeignScanParallelSafe = any_parallel_safe;
+	r->EstimateDSMForeignScan = scan_estimate_dsm;
+	r->InitializeDSMForeignScan = scan_init_dsm;
+	r->ReInitializeDSMForeignScan = scan_reinit_dsm;
+	r->InitializeWorkerForeignScan = scan_init_worker;
 
 	r->AddForeignUpdateTargets = modify_add_targets;
 	r->PlanForeignModify = modify_plan;

@@ -11,6 +11,17 @@ static int compare_bytes(const void *a, const void *b)
 	return bytes_compare(*(const DorisBytes *) a, *(const DorisBytes *) b);
 }
 
+static void sort_unique(KeyColumn *k)
+{
+	int n = k->n;
+
+	qsort(k->segments, k->n, sizeof(DorisBytes), compare_bytes);
+	k->n = 0;
+	for (int i = 0; i < n; i++)
+		if (k->n == 0 || bytes_compare(k->segments[k->n - 1], k->segments[i]) != 0)
+			k->segments[k->n++] = k->segments[i];
+}
+
 /* What the key column may be; k->n is 0 when nothing can be equal (NULL, or out of the type's range). */
 static void key_column_values(DorisColumn *col, Datum d, bool isnull, bool array, Oid other_type,
 							  KeyColumn *k)
@@ -42,12 +53,7 @@ static void key_column_values(DorisColumn *col, Datum d, bool isnull, bool array
 		if (!nulls[i] && (!OidIsValid(other_type) ||
 						  ship_coerce(other_type, col->codec.type, &elements[i]) == 0))
 			k->segments[k->n++] = codec_segment(&col->codec, elements[i]);
-	qsort(k->segments, k->n, sizeof(DorisBytes), compare_bytes);
-	n = k->n;
-	k->n = 0;
-	for (int i = 0; i < n; i++)
-		if (k->n == 0 || bytes_compare(k->segments[k->n - 1], k->segments[i]) != 0)
-			k->segments[k->n++] = k->segments[i];
+	sort_unique(k);
 }
 
 static void reverse(KeyColumn *k)
@@ -85,6 +91,48 @@ bool keys_start(KeyList *k, DorisTable *t, List *keys, const Datum *values, cons
 	}
 	k->more = true;
 	return true;
+}
+
+/* The key that an arm gives; empty: nothing can be equal to it. */
+static DorisBytes arm_key(DorisTable *t, List *arm, const Datum *values, const bool *nulls)
+{
+	DorisBytes key = EMPTY_BYTES;
+
+	for (int i = 0; i < t->nkey; i++)
+	{
+		int index = list_nth_int(arm, 2 * i);
+		KeyColumn column;
+
+		key_column_values(&t->columns[t->key_attnums[i] - 1], values[index], nulls[index], false,
+						  (Oid) list_nth_int(arm, 2 * i + 1), &column);
+		if (column.n == 0)
+			return EMPTY_BYTES;
+		key = bytes_join(key, column.segments[0]);
+	}
+	return key;
+}
+
+bool keys_start_arms(KeyList *k, DorisTable *t, List *arms, const Datum *values, const bool *nulls,
+					 bool back)
+{
+	KeyColumn *all = palloc0(sizeof(KeyColumn));
+	ListCell *lc;
+
+	k->n = 1;
+	k->columns = all;
+	all->segments = palloc(list_length(arms) * sizeof(DorisBytes));
+	foreach (lc, arms)
+	{
+		DorisBytes key = arm_key(t, lfirst(lc), values, nulls);
+
+		if (key.len > 0)
+			all->segments[all->n++] = key;
+	}
+	sort_unique(all);
+	if (back)
+		reverse(all);
+	k->more = all->n > 0;
+	return k->more;
 }
 
 DorisBytes keys_prefix(const KeyList *k, int nroute, DorisBytes *route)

@@ -319,6 +319,7 @@ static void send_direct(DorisModify *m)
 	work_end(m->work, m->client);
 	if (status != DORIS_OK)
 		doris_ereport(&err, m->table->ns->name, n == 1 ? writes[0].key : EMPTY_BYTES);
+	estimate_changed(m->table->serverid, m->table->ns->id, n);
 }
 
 static void flush_direct(DorisModify *m)

@@ -1,9 +1,9 @@
 /*
  * plan.c: how a foreign table will be read.
  *
- * Three kinds of paths. A lookup (point or multi get), when every column of the key is bound by equality, or by = ANY, to
- * something that does not look at this table: a constant, a run-time parameter, or in a parameterized path a
- * column of another table. A range, when a prefix of the key is bound, or the column after it bounded: it reads one
+ * Three kinds of paths. A lookup (point or multi get), when every column of the key is bound by equality, by = ANY, or by every arm of
+ * an OR, to something that does not look at this table: a constant, a run-time parameter, or in a parameterized path a
+ * column of another table (key_plan.c). A range, when a prefix of the key is bound, or the column after it bounded: it reads one
  * vnode if the prefix routes. Else a scan of all vnodes. What the nodes can judge beyond that goes to them as a filter.
  *
  * Where a scan in key order is of use (order.c) it is a path of its own: the nodes merge their vnodes, which costs a cursor
@@ -12,11 +12,14 @@
  * The access of a path is worked out again from its clauses when it becomes a plan: the same function over the same
  * clauses gives the same answer.
  *
+ * Scans of all vnodes can be shared with workers (parallel.c). These divide the work that is done here for each row; a worker's start, 6 ms,
+ * takes 10 ms more for its connections.
+ *
  * Assumptions behind the costs: what a round trip costs is measured (estimate.c); beside one of 116 us a row of 100 bytes costs
  * 0.5 us in a scan and 2.1 us in a multi get (docs/decisions/0012-batched-joins.md); a row sent costs three times what a row
  * costs that a node reads and passes over. An estimate of the rows comes from ANALYZE, else from the nodes' counters.
  */
-#include "executor.h"
+#include "key_plan.h"
 
 #include <math.h>
 
@@ -40,7 +43,9 @@
 #define COST_CURSOR 0.5	 /* opened in a vnode, for a page in key order */
 #define COST_MERGED 0.01 /* a row of it */
 #define ROWS_PER_PAGE 10000.0
-#define MAX_BOUNDS 16		/* more of them become filters */
+#define CONNECT_SETUPS \
+	1.5				  /* a worker is a new process, which knows nobody: in parallel_setup_cost */
+#define MAX_BOUNDS 16 /* more of them become filters */
 #define MAX_OUTER_SETS 12	/* sets of other tables tried for parameterized paths */
 #define ROWS_UNKNOWN 1000.0 /* when nobody can say */
 
@@ -53,126 +58,8 @@ typedef struct RelPlan
 	QualCost local_cost; /* of the others */
 	double vnodes_per_node;
 	double round_trip; /* cost */
+	BlockNumber pages; /* what the table would have, were it local */
 } RelPlan;
-
-/* How clauses bind a table's key. */
-typedef struct KeyPlan
-{
-	int nbound;	   /* leading key columns that are bound */
-	bool complete; /* all of them */
-	bool multi;	   /* some by an array */
-	RestrictInfo *rinfos[DORIS_MAX_KEY_COLUMNS];
-	ShipCompare bound[DORIS_MAX_KEY_COLUMNS];
-	int nbounds; /* not complete: bounds of the columns after these */
-	RestrictInfo *bound_rinfos[MAX_BOUNDS];
-	KeyBound bounds[MAX_BOUNDS];
-} KeyPlan;
-
-/* ---- what binds the key ---- */
-
-static void match_keys(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, List *clauses,
-					   KeyPlan *kp)
-{
-	ListCell *lc;
-
-	memset(kp, 0, sizeof(*kp));
-	foreach (lc, clauses)
-	{
-		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
-		ShipCompare cmp;
-		int pos;
-
-		if (ri->pseudoconstant || !ship_compare(root, t, rel->relid, ri->clause, &cmp) ||
-			cmp.strategy != BTEqualStrategyNumber)
-			continue;
-		pos = t->columns[cmp.attnum - 1].key_position;
-		if (pos == 0 || (kp->rinfos[pos - 1] != NULL && (cmp.array || !kp->bound[pos - 1].array)))
-			continue;
-		kp->rinfos[pos - 1] = ri;
-		kp->bound[pos - 1] = cmp;
-	}
-	kp->complete = true;
-	for (int i = 0; i < t->nkey; i++)
-	{
-		kp->complete &= kp->rinfos[i] != NULL;
-		kp->multi |= kp->rinfos[i] != NULL && kp->bound[i].array;
-	}
-	if (kp->complete)
-	{
-		kp->nbound = t->nkey;
-		return;
-	}
-
-	while (kp->rinfos[kp->nbound] != NULL && !kp->bound[kp->nbound].array)
-		kp->nbound++;
-	foreach (lc, clauses)
-	{
-		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
-
-		if (kp->nbounds == MAX_BOUNDS)
-			break;
-		if (ri->pseudoconstant ||
-			!bound_match(root, t, rel->relid, ri->clause, kp->nbound, &kp->bounds[kp->nbounds]))
-			continue;
-		kp->bound_rinfos[kp->nbounds++] = ri;
-	}
-}
-
-bool plan_bind_key(PlannerInfo *root, RelOptInfo *rel, List *clauses, KeyBinding *out)
-{
-	RelPlan *p = rel->fdw_private;
-	KeyPlan kp;
-
-	match_keys(root, rel, p->table, clauses, &kp);
-	if (!kp.complete || kp.multi)
-		return false;
-	out->n = kp.nbound;
-	memcpy(out->rinfos, kp.rinfos, sizeof(out->rinfos));
-	memcpy(out->by, kp.bound, sizeof(out->by));
-	return true;
-}
-
-static DorisAccess access_of(const KeyPlan *kp)
-{
-	if (kp->complete)
-		return kp->multi ? ACCESS_MULTI : ACCESS_POINT;
-	return kp->nbound > 0 || kp->nbounds > 0 ? ACCESS_RANGE : ACCESS_SCAN;
-}
-
-/* The clauses that the keys and bounds of the access uphold. */
-static List *access_rinfos(const KeyPlan *kp)
-{
-	List *l = NIL;
-
-	for (int i = 0; i < kp->nbound; i++)
-		l = lappend(l, kp->rinfos[i]);
-	for (int i = 0; i < kp->nbounds; i++)
-		l = lappend(l, kp->bound_rinfos[i]);
-	return l;
-}
-
-/* Does the access uphold the clause by itself? */
-static bool access_upholds(const KeyPlan *kp, const RestrictInfo *ri)
-{
-	for (int i = 0; i < kp->nbound; i++)
-		if (kp->rinfos[i] == ri)
-			return true;
-	for (int i = 0; i < kp->nbounds; i++)
-		if (kp->bound_rinfos[i] == ri)
-			return kp->bounds[i].exact;
-	return false;
-}
-
-/* How many keys the arrays of a multi get give, for planning. */
-static double access_keys(PlannerInfo *root, const KeyPlan *kp)
-{
-	double n = 1;
-
-	for (int i = 0; i < kp->nbound; i++)
-		if (kp->bound[i].array)
-			n *= compat_estimate_array_length(root, (Node *) kp->bound[i].other);
-	return n;
-}
 
 static double vnodes_per_node(DorisClient *client)
 {
@@ -185,6 +72,20 @@ static double vnodes_per_node(DorisClient *client)
 	per = (double) t->vnodes / Max(n, 1);
 	topology_unref(t);
 	return Max(per, 1);
+}
+
+bool plan_bind_key(PlannerInfo *root, RelOptInfo *rel, List *clauses, KeyBinding *out)
+{
+	RelPlan *p = rel->fdw_private;
+	KeyPlan kp;
+
+	key_plan_match(root, rel, p->table, clauses, &kp);
+	if (!kp.complete || kp.multi)
+		return false;
+	out->n = kp.nbound;
+	memcpy(out->rinfos, kp.rinfos, sizeof(out->rinfos));
+	memcpy(out->by, kp.bound, sizeof(out->by));
+	return true;
 }
 
 /* ---- GetForeignRelSize ---- */
@@ -277,17 +178,19 @@ void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	}
 	cost_qual_eval(&p->local_cost, local, root);
 
-	match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
+	p->pages = rel->pages;
+	key_plan_match(root, rel, p->table, rel->baserestrictinfo, &kp);
 	if (rel->tuples < 0 || (rel->tuples == 0 && rel->pages == 0) ||
 		p->table->options->remote_estimate)
 	{
 		double rows = rel->tuples > 0 ? rel->tuples : ROWS_UNKNOWN;
-		double bytes;
+		double bytes = 0;
 
 		/* a lookup that needs no other plan needs no round trip to choose it */
 		if (!(kp.complete && bms_membership(root->all_baserels) == BMS_SINGLETON))
 			(void) estimate_table(p->table->serverid, client, p->table->ns, &rows, &bytes);
 		rel->tuples = Max(rows, 1);
+		p->pages = estimate_pages(bytes);
 	}
 	p->filter_selectivity =
 		clauselist_selectivity(root, p->filter_rinfos, rel->relid, JOIN_INNER, NULL);
@@ -295,19 +198,36 @@ void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	if (p->table->options->remote_estimate && !kp.complete)
 		ask_size(root, rel, client, &kp);
 	if (kp.complete)
-		rel->rows = clamp_row_est(Min(rel->rows, access_keys(root, &kp)));
+		rel->rows = clamp_row_est(Min(rel->rows, key_plan_keys(root, &kp)));
 	if (kp.complete && !kp.multi)
 		rel->rows = 1;
 }
 
 /* ---- GetForeignPaths ---- */
 
-static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
-							const KeyPlan *kp, Relids outer, double rows, const UsefulOrder *order)
+/* Does it read all vnodes? */
+static bool reads_all(const RelPlan *p, DorisAccess access, const KeyPlan *kp)
+{
+	return access == ACCESS_SCAN || (access == ACCESS_RANGE && kp->nbound < p->table->nroute);
+}
+
+/* Among how many participants the work of the rows is divided: as core reckons for its own parallel scans. */
+static double participants(int workers)
+{
+	double leader = 1.0 - 0.3 * workers;
+
+	return workers + (workers == 0 ? 1 : parallel_leader_participation && leader > 0 ? leader : 0);
+}
+
+/* workers: that share it; 0: it is read by one process. */
+static ForeignPath *access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
+								const KeyPlan *kp, Relids outer, double rows,
+								const UsefulOrder *order, int workers)
 {
 	RelPlan *p = rel->fdw_private;
 	Cost startup = p->round_trip + p->local_cost.startup;
 	Cost run;
+	Cost sent = 0;
 	double fetched;
 	ForeignPath *path;
 
@@ -318,7 +238,7 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 			run = 0;
 			break;
 		case ACCESS_MULTI:
-			fetched = access_keys(root, kp);
+			fetched = key_plan_keys(root, kp);
 			run = floor(fetched / KEYS_PER_ROUND_TRIP) * p->round_trip + fetched * COST_KEY;
 			break;
 		default:
@@ -326,14 +246,15 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 			double read = rel->tuples;
 
 			if (access == ACCESS_RANGE)
-				read = clamp_row_est(read * clauselist_selectivity(root, access_rinfos(kp),
+				read = clamp_row_est(read * clauselist_selectivity(root, key_plan_rinfos(kp),
 																   rel->relid, JOIN_INNER, NULL));
 			fetched = clamp_row_est(Min(read, rel->tuples * p->filter_selectivity));
 			/* a scan of all vnodes opens with a request to every node */
-			if (access == ACCESS_SCAN || kp->nbound < p->table->nroute)
+			if (reads_all(p, access, kp))
 				startup += p->round_trip;
-			run = read * COST_ROW_READ + fetched * COST_ROW_SENT;
-			if (order != NULL && (access == ACCESS_SCAN || kp->nbound < p->table->nroute))
+			run = read * COST_ROW_READ;
+			sent = fetched * COST_ROW_SENT;
+			if (order != NULL && reads_all(p, access, kp))
 			{
 				Cost page = p->vnodes_per_node * COST_CURSOR;
 
@@ -343,14 +264,43 @@ static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess acce
 			break;
 		}
 	}
-	run += fetched * (cpu_tuple_cost + p->local_cost.per_tuple);
+	if (workers > 0)
+		startup += CONNECT_SETUPS * parallel_setup_cost;
+	/* the nodes read as fast as they can for one process, too */
+	run += (sent + fetched * (cpu_tuple_cost + p->local_cost.per_tuple)) / participants(workers);
 	path = compat_create_foreignscan_path(
-		root, rel, rows, startup, startup + run, outer,
+		root, rel, clamp_row_est(rows / participants(workers)), startup, startup + run, outer,
 		list_make3(makeInteger((int) access),
 				   makeInteger((int) (order != NULL ? order->order : DORIS_ANY_ORDER)), NIL));
 	if (order != NULL)
 		path->path.pathkeys = order->pathkeys;
-	add_path(rel, (Path *) path);
+	path->path.parallel_aware = path->path.parallel_safe = workers > 0;
+	path->path.parallel_workers = workers;
+	return path;
+}
+
+static void add_access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
+							const KeyPlan *kp, Relids outer, double rows, const UsefulOrder *order)
+{
+	add_path(rel, (Path *) access_path(root, rel, access, kp, outer, rows, order, 0));
+}
+
+/*
+ * With workers, who share the vnodes. A scan that they do not share must not run in one: the transaction's own writes are the
+ * leader's.
+ */
+static void add_parallel_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
+							  const KeyPlan *kp)
+{
+	RelPlan *p = rel->fdw_private;
+	int workers;
+
+	if (!rel->consider_parallel || !bms_is_empty(rel->lateral_relids) || !reads_all(p, access, kp))
+		return;
+	workers = compute_parallel_worker(rel, p->pages, -1, max_parallel_workers_per_gather);
+	if (workers > 0)
+		add_partial_path(
+			rel, (Path *) access_path(root, rel, access, kp, NULL, rel->rows, NULL, workers));
 }
 
 /* The access as it is, and in each order that is of use. */
@@ -362,6 +312,7 @@ static void add_base_paths(PlannerInfo *root, RelOptInfo *rel, DorisAccess acces
 	ListCell *lc;
 
 	add_access_path(root, rel, access, kp, rel->lateral_relids, rel->rows, NULL);
+	add_parallel_path(root, rel, access, kp);
 	if (!bms_is_empty(rel->lateral_relids))
 		return; /* nobody looks at the order of a parameterized path */
 	for (int i = 0; i < p->table->nkey; i++)
@@ -377,9 +328,12 @@ ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys, d
 	Cost run = (batches - 1) * p->round_trip +
 			   keys * (COST_KEY + cpu_tuple_cost + rel->baserestrictcost.per_tuple);
 
-	return compat_create_foreignscan_path(
+	ForeignPath *path = compat_create_foreignscan_path(
 		root, rel, clamp_row_est(keys), startup, startup + run, NULL,
 		list_make3(makeInteger((int) ACCESS_JOINED), makeInteger((int) DORIS_ANY_ORDER), NIL));
+
+	path->path.parallel_safe = false;
+	return path;
 }
 
 /* Is it a scan or range of which the nodes judge every condition? */
@@ -395,13 +349,13 @@ static bool judged_by_nodes(PlannerInfo *root, RelOptInfo *rel, Path *path)
 	if (access != ACCESS_SCAN && access != ACCESS_RANGE)
 		return false;
 	if (access == ACCESS_RANGE)
-		match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
+		key_plan_match(root, rel, p->table, rel->baserestrictinfo, &kp);
 	foreach (lc, rel->baserestrictinfo)
 	{
 		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
 
 		if (!ri->pseudoconstant && !list_member_ptr(p->filter_rinfos, ri) &&
-			!access_upholds(&kp, ri))
+			!key_plan_upholds(&kp, ri))
 			return false;
 	}
 	return true;
@@ -409,13 +363,22 @@ static bool judged_by_nodes(PlannerInfo *root, RelOptInfo *rel, Path *path)
 
 bool plan_unsent_cost(PlannerInfo *root, RelOptInfo *rel, Path *path, Cost *cost)
 {
-	while (IsA(path, ProjectionPath))
-		path = ((ProjectionPath *) path)->subpath;
+	for (;;)
+	{
+		if (IsA(path, ProjectionPath))
+			path = ((ProjectionPath *) path)->subpath;
+		else if (IsA(path, GatherPath))
+			path = ((GatherPath *) path)->subpath;
+		else
+			break;
+	}
 	/* conditions without columns are judged above the scan */
 	if (!IsA(path, ForeignPath) || path->param_info != NULL || path->pathkeys != NIL ||
 		root->hasPseudoConstantQuals || !judged_by_nodes(root, rel, path))
 		return false;
 	*cost = path->total_cost - path->rows * (COST_ROW_SENT + cpu_tuple_cost);
+	if (path->parallel_aware)
+		*cost -= CONNECT_SETUPS * parallel_setup_cost;
 	return true;
 }
 
@@ -521,9 +484,9 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	KeyPlan kp;
 	ListCell *lc;
 
-	match_keys(root, rel, p->table, rel->baserestrictinfo, &kp);
-	if (access_of(&kp) != ACCESS_SCAN)
-		add_base_paths(root, rel, access_of(&kp), &kp);
+	key_plan_match(root, rel, p->table, rel->baserestrictinfo, &kp);
+	if (key_plan_access(&kp) != ACCESS_SCAN)
+		add_base_paths(root, rel, key_plan_access(&kp), &kp);
 	if (!kp.complete || kp.multi)
 		add_base_paths(root, rel, ACCESS_SCAN, &kp);
 
@@ -533,14 +496,14 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 		ParamPathInfo *info = get_baserel_parampathinfo(root, rel, outer);
 		double rows;
 
-		match_keys(root, rel, p->table, list_concat_copy(rel->baserestrictinfo, info->ppi_clauses),
-				   &kp);
+		key_plan_match(root, rel, p->table,
+					   list_concat_copy(rel->baserestrictinfo, info->ppi_clauses), &kp);
 		/* what does not come from the others is a path without them */
-		if (!shares_clause(access_rinfos(&kp), info->ppi_clauses))
+		if (!shares_clause(key_plan_rinfos(&kp), info->ppi_clauses))
 			continue;
 		rows = kp.complete && !kp.multi ? 1 : clamp_row_est(info->ppi_rows);
 		info->ppi_rows = rows;
-		add_access_path(root, rel, access_of(&kp), &kp, outer, rows, NULL);
+		add_access_path(root, rel, key_plan_access(&kp), &kp, outer, rows, NULL);
 	}
 }
 
@@ -585,6 +548,36 @@ void plan_scan_wants(ForeignScan *scan, DorisTable *t, Bitmapset *attrs)
 	lfirst(list_nth_cell(scan->fdw_private, SCAN_WITH_VERSION)) = compat_make_boolean(false);
 }
 
+/* The keys of an OR for SCAN_ARMS; what all of them share is in exprs once. */
+static List *private_arms(const DorisTable *t, const KeyPlan *kp, List **exprs)
+{
+	int shared[DORIS_MAX_KEY_COLUMNS];
+	List *arms = NIL;
+	ListCell *lc;
+
+	for (int i = 0; i < t->nkey; i++)
+		if (kp->rinfos[i] != NULL)
+		{
+			shared[i] = list_length(*exprs);
+			*exprs = lappend(*exprs, kp->bound[i].other);
+		}
+	foreach (lc, kp->arms)
+	{
+		const ShipCompare *by = lfirst(lc);
+		List *arm = NIL;
+
+		for (int i = 0; i < t->nkey; i++)
+		{
+			arm = lappend_int(arm, kp->rinfos[i] != NULL ? shared[i] : list_length(*exprs));
+			arm = lappend_int(arm, (int) by[i].other_type);
+			if (kp->rinfos[i] == NULL)
+				*exprs = lappend(*exprs, by[i].other);
+		}
+		arms = lappend(arms, arm);
+	}
+	return arms;
+}
+
 ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 					   List *tlist, List *clauses, Plan *outer)
 {
@@ -598,6 +591,7 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	ShipFilter f = {NIL, NIL};
 	List *keys = NIL;
 	List *bounds = NIL;
+	List *arms = NIL;
 	List *exprs = NIL;
 	List *recheck = NIL;
 	List *local = NIL;
@@ -612,10 +606,10 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 
 	if (access != ACCESS_SCAN && access != ACCESS_JOINED)
 	{
-		match_keys(root, rel, p->table, clauses, &kp);
-		if (access_of(&kp) != access)
+		key_plan_match(root, rel, p->table, clauses, &kp);
+		if (key_plan_access(&kp) != access)
 			elog(ERROR, "the clauses of a doris path bind its key otherwise than when it was made");
-		key_rinfos = access_rinfos(&kp);
+		key_rinfos = key_plan_rinfos(&kp);
 	}
 	foreach (lc, key_rinfos)
 		recheck = lappend(recheck, ((RestrictInfo *) lfirst(lc))->clause);
@@ -625,7 +619,7 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	{
 		RestrictInfo *ri = lfirst_node(RestrictInfo, lc);
 
-		if (ri->pseudoconstant || access_upholds(&kp, ri))
+		if (ri->pseudoconstant || key_plan_upholds(&kp, ri))
 			continue;
 		if ((access == ACCESS_SCAN || access == ACCESS_RANGE) &&
 			ship_filter_add(root, p->table, rel->relid, ri->clause, &f))
@@ -647,10 +641,12 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 											(int) kp.bound[i].other_type));
 		exprs = lappend(exprs, kp.bound[i].other);
 	}
+	if (kp.arms != NIL)
+		arms = private_arms(p->table, &kp, &exprs);
 	for (int i = 0; i < kp.nbounds; i++)
 		bounds = lappend(bounds, bound_private(&kp.bounds[i], &exprs));
 	for (int i = 0; i < p->table->nkey; i++)
-		if (i >= kp.nbound || kp.bound[i].array)
+		if (kp.arms != NIL ? kp.rinfos[i] == NULL : i >= kp.nbound || kp.bound[i].array)
 			order = lappend_int(order, p->table->key_attnums[i]);
 	foreach (lc, path_limit)
 	{
@@ -675,5 +671,6 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	/* the inner side of a join may be left after its first row */
 	private = lappend(
 		private, compat_make_boolean(root->tuple_fraction <= 0 && path->path.param_info == NULL));
+	private = lappend(private, arms);
 	return make_foreignscan(tlist, local, rel->relid, exprs, private, NIL, recheck, outer);
 }

@@ -28,7 +28,8 @@ typedef struct DorisScanState
 	DorisClient *client;
 	DorisHandle *handle;
 	DorisAccess access;
-	List *keys; /* SCAN_KEYS, SCAN_BOUNDS, SCAN_FILTER */
+	List *keys; /* SCAN_KEYS, SCAN_ARMS, SCAN_BOUNDS, SCAN_FILTER */
+	List *arms;
 	List *bounds;
 	List *steps;
 	DorisOrder order;
@@ -43,7 +44,10 @@ typedef struct DorisScanState
 	uint32 ncolumns;
 	uint16 *columns_recheck;
 	uint32 ncolumns_recheck;
-	DorisWork *work; /* EXPLAIN ANALYZE only */
+	DorisWork *work;	  /* EXPLAIN ANALYZE only */
+	ParallelScan *shared; /* with other participants; NULL: it reads alone */
+	uint32 shared_nodes;  /* it has room for */
+	uint32 shared_vnodes;
 
 	/* from one start or rescan to the next; in context */
 	MemoryContext context;
@@ -76,6 +80,7 @@ typedef struct DorisScanState
 	Overlay *overlay;	/* in order, when there is something in the buffer */
 	DorisBytes program; /* the nodes are to aggregate the rows, not to send them; empty: they are */
 	bool gave_groups;	/* and they have */
+	uint32 *vnodes;		/* shared: room for those that are read at a time */
 	bool cluster_done;
 	bool any; /* the cluster has sent a row */
 	uint32 buffer_pos;
@@ -114,6 +119,7 @@ void scan_begin(ForeignScanState *node, int eflags)
 	s->table = doris_table_open(rel, s->client);
 	s->access = (DorisAccess) intVal(list_nth(plan->fdw_private, SCAN_ACCESS));
 	s->keys = list_nth(plan->fdw_private, SCAN_KEYS);
+	s->arms = list_nth(plan->fdw_private, SCAN_ARMS);
 	s->bounds = list_nth(plan->fdw_private, SCAN_BOUNDS);
 	s->steps = list_nth(plan->fdw_private, SCAN_FILTER);
 	s->order = (DorisOrder) linitial_int(list_nth(plan->fdw_private, SCAN_ORDER));
@@ -185,6 +191,76 @@ void scan_end(ForeignScanState *node)
 		return;
 	overlay_free(s->overlay);
 	handle_free(s->handle);
+}
+
+/* ---- a scan that is shared with workers ---- */
+
+/* Before anything is shared: the namespace as it is now. */
+Size scan_estimate_dsm(ForeignScanState *node, ParallelContext *pcxt)
+{
+	DorisScanState *s = node->fdw_state;
+	DorisError err = {0};
+	Topology *topology;
+
+	(void) pcxt;
+	if (doris_refresh(s->client, 0, &err) != DORIS_OK)
+		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+	(void) table_follow(s->table, s->client, s->handle);
+	topology = doris_topology(s->client);
+	s->shared_nodes = topology->nnodes + PARALLEL_NEW_NODES;
+	s->shared_vnodes = topology->vnodes;
+	topology_unref(topology);
+	return parallel_size(s->shared_nodes);
+}
+
+/* What only the leader can see, it has to read by itself. */
+static void keep_own_writes(DorisScanState *s, ParallelContext *pcxt)
+{
+	modify_flush_all();
+	if (buffer_find(s->table) != NULL)
+		pcxt->nworkers_to_launch = 0;
+}
+
+void scan_init_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	DorisScanState *s = node->fdw_state;
+
+	keep_own_writes(s, pcxt);
+	parallel_init(coordinate, s->table->ns->id, s->shared_vnodes, pcxt->nworkers + 1,
+				  s->shared_nodes);
+	s->shared = coordinate;
+}
+
+void scan_reinit_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	DorisScanState *s = node->fdw_state;
+
+	keep_own_writes(s, pcxt);
+	parallel_take_work(coordinate, s->work);
+	parallel_restart(coordinate);
+}
+
+void scan_init_worker(ForeignScanState *node, shm_toc *toc, void *coordinate)
+{
+	DorisScanState *s = node->fdw_state;
+
+	(void) toc;
+	parallel_check(coordinate, s->table);
+	s->shared = coordinate;
+}
+
+/* The shared memory goes after this. */
+void scan_shutdown(ForeignScanState *node)
+{
+	DorisScanState *s = node->fdw_state;
+
+	if (s == NULL || s->shared == NULL)
+		return;
+	if (s->work != NULL && IsParallelWorker())
+		parallel_put_work(s->shared, s->work);
+	else if (s->work != NULL)
+		parallel_take_work(s->shared, s->work);
+	s->shared = NULL;
 }
 
 /* ---- a row into the slot ---- */
@@ -259,8 +335,11 @@ static void evaluate(ForeignScanState *node)
 
 static bool start_keys(DorisScanState *s)
 {
-	return keys_start(&s->key_list, s->table, s->keys, s->values, s->nulls,
-					  s->order == DORIS_KEY_ORDER_BACK);
+	bool back = s->order == DORIS_KEY_ORDER_BACK;
+
+	return s->arms != NIL
+			   ? keys_start_arms(&s->key_list, s->table, s->arms, s->values, s->nulls, back)
+			   : keys_start(&s->key_list, s->table, s->keys, s->values, s->nulls, back);
 }
 
 /* Low, high and route of a range; false: nothing can be found. */
@@ -299,18 +378,40 @@ static uint64 start_limit(const DorisScanState *s)
 	return rows;
 }
 
-static void start_scan(DorisScanState *s)
+/* The next vnodes of a shared scan; false: all are handed out. */
+static bool claim_vnodes(DorisScanState *s)
+{
+	uint32 first;
+
+	s->spec.nvnodes = parallel_claim(s->shared, &first);
+	if (s->vnodes == NULL) /* later runs are not larger */
+		s->vnodes = MemoryContextAlloc(s->context, (s->spec.nvnodes + 1) * sizeof(uint32));
+	for (uint32 i = 0; i < s->spec.nvnodes; i++)
+		s->vnodes[i] = first + i;
+	s->spec.vnodes = s->vnodes;
+	return s->spec.nvnodes > 0;
+}
+
+static void open_scan(DorisScanState *s)
 {
 	DorisError err = {0};
 	DorisStatus status;
-	int fetch = s->table->options->fetch_size;
 
+	work_begin(s->work, s->client);
+	status = doris_scan_open(s->client, &s->spec, &s->handle->scan, &err);
+	work_end(s->work, s->client);
+	if (status != DORIS_OK)
+		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+}
+
+static void start_scan(DorisScanState *s)
+{
 	switch (ship_filter_build(s->table, s->steps, s->values, s->nulls, &s->spec.filter))
 	{
 		case SHIP_NO_ROWS:
 			s->done = true;
 			return;
-		case SHIP_TOO_LARGE:
+		case SHIP_HERE:
 			s->recheck_all = true;
 			break;
 		case SHIP_FILTER:
@@ -321,7 +422,8 @@ static void start_scan(DorisScanState *s)
 	s->spec.order = s->order;
 	if (s->order != DORIS_ANY_ORDER && s->buffer != NULL)
 		s->overlay = overlay_create(s->buffer, s->before, &s->spec);
-	if (s->buffer != NULL && buffer_truncated(s->buffer))
+	if ((s->buffer != NULL && buffer_truncated(s->buffer)) ||
+		(s->shared != NULL && s->program.len == 0 && !claim_vnodes(s)))
 	{
 		s->cluster_done = true;
 		return;
@@ -332,12 +434,8 @@ static void start_scan(DorisScanState *s)
 	s->spec.ns = s->table->ns;
 	s->spec.columns = s->recheck_all ? s->columns_recheck : s->columns;
 	s->spec.ncolumns = s->recheck_all ? s->ncolumns_recheck : s->ncolumns;
-	s->spec.fetch_rows = (uint32) fetch;
-	work_begin(s->work, s->client);
-	status = doris_scan_open(s->client, &s->spec, &s->handle->scan, &err);
-	work_end(s->work, s->client);
-	if (status != DORIS_OK)
-		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
+	s->spec.fetch_rows = (uint32) s->table->options->fetch_size;
+	open_scan(s);
 	s->any = false;
 }
 
@@ -356,6 +454,7 @@ static void start(ForeignScanState *node)
 	s->at = s->ngiven = 0;
 	s->asked = s->chosen = false;
 	s->buffer_pos = 0;
+	s->vnodes = NULL;
 	memset(&s->spec, 0, sizeof(s->spec));
 	s->buffer = buffer_find(s->table);
 	s->lookup = (DorisLookup){.table = s->table,
@@ -509,10 +608,17 @@ static bool hold_next(DorisScanState *s)
 		work_end(s->work, s->client);
 		if (status == DORIS_NOT_FOUND)
 		{
+			if (s->shared != NULL && claim_vnodes(s))
+			{
+				handle_clear(s->handle);
+				open_scan(s);
+				continue;
+			}
 			s->cluster_done = true;
 			break;
 		}
-		if (status == DORIS_NO_NAMESPACE && !s->any && table_follow(s->table, s->client, s->handle))
+		if (status == DORIS_NO_NAMESPACE && !s->any && s->shared == NULL &&
+			table_follow(s->table, s->client, s->handle))
 		{
 			MemoryContext old = MemoryContextSwitchTo(s->context);
 

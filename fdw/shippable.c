@@ -7,8 +7,8 @@
  * everything volatile, is judged here.
  *
  * Constants are expressions evaluated when the scan starts, so run-time parameters are sent like constants. A
- * comparison with NULL is unknown; the programs say false instead, which is the same as long as no NOT is above it:
- * below a NOT only conditions without expressions are sent.
+ * comparison with NULL is unknown; the programs say false instead, which is the same as long as no NOT is above it. With a
+ * NOT and a NULL nothing is sent.
  */
 #include "executor.h"
 
@@ -33,7 +33,8 @@ enum
 	SHIP_NOT_IN = 100,
 	SHIP_IS_TRUE, /* a boolean column by itself */
 	SHIP_LIKE,
-	SHIP_PREFIX
+	SHIP_PREFIX,
+	SHIP_NOT /* above comparisons */
 };
 
 static bool is_integer(Oid type)
@@ -168,7 +169,6 @@ typedef struct AddContext
 	Index varno;
 	ShipFilter *filter;
 	int nested;
-	bool negated; /* below a NOT */
 } AddContext;
 
 static void add_step(AddContext *c, int op, AttrNumber attnum, Expr *e, Oid other_type)
@@ -192,8 +192,6 @@ static bool add_compare(AddContext *c, const ShipCompare *cmp)
 	bool equality = cmp->strategy == BTEqualStrategyNumber || cmp->strategy == SHIP_NOT_EQUAL;
 	int op;
 
-	if (c->negated)
-		return false;
 	if (col->key_position > 0)
 	{
 		if (!equality && !col->codec.key_ordered)
@@ -237,9 +235,24 @@ static bool add_pattern(AddContext *c, Expr *e, bool exact)
 {
 	ShipPattern p;
 
-	if (c->negated || !pattern_match(c->root, c->table, c->varno, e, &p) || (exact && !p.exact))
+	if (!pattern_match(c->root, c->table, c->varno, e, &p) || (exact && !p.exact))
 		return false;
 	add_step(c, p.like ? SHIP_LIKE : SHIP_PREFIX, p.attnum, p.other, InvalidOid);
+	return true;
+}
+
+/* NOT LIKE and its kind */
+static bool add_negated_pattern(AddContext *c, Expr *e)
+{
+	OpExpr op;
+
+	if (!IsA(e, OpExpr))
+		return false;
+	op = *(OpExpr *) e;
+	op.opno = get_negator(op.opno);
+	if (!OidIsValid(op.opno) || !add_pattern(c, (Expr *) &op, true))
+		return false;
+	add_step(c, SHIP_NOT, 0, NULL, InvalidOid);
 	return true;
 }
 
@@ -262,13 +275,9 @@ static bool add_expr(AddContext *c, Expr *e)
 		c->nested++;
 		if (b->boolop == NOT_EXPR)
 		{
-			bool outer = c->negated;
-
-			c->negated = true;
 			if (!add_expr(c, linitial(b->args)))
 				return false;
-			c->negated = outer;
-			add_step(c, FILTER_NOT, 0, NULL, InvalidOid);
+			add_step(c, SHIP_NOT, 0, NULL, InvalidOid);
 		}
 		else
 			foreach (lc, b->args)
@@ -287,11 +296,18 @@ static bool add_expr(AddContext *c, Expr *e)
 	{
 		NullTest *n = (NullTest *) e;
 
+		bool in_key;
+
 		v = ship_column(c->table, c->varno, n->arg);
-		if (v == NULL || n->argisrow || c->table->columns[v->varattno - 1].key_position > 0)
+		if (v == NULL || n->argisrow)
 			return false;
-		add_step(c, FILTER_IS_NULL, v->varattno, NULL, InvalidOid);
-		if (n->nulltesttype == IS_NOT_NULL)
+		/* a key has no NULLs */
+		in_key = column_is_in_key(&c->table->columns[v->varattno - 1]);
+		if (in_key)
+			add_step(c, FILTER_TRUE, 0, NULL, InvalidOid);
+		else
+			add_step(c, FILTER_IS_NULL, v->varattno, NULL, InvalidOid);
+		if (in_key == (n->nulltesttype == IS_NULL))
 			add_step(c, FILTER_NOT, 0, NULL, InvalidOid);
 		return true;
 	}
@@ -302,7 +318,7 @@ static bool add_expr(AddContext *c, Expr *e)
 		add_step(c, SHIP_IS_TRUE, v->varattno, NULL, InvalidOid);
 		return true;
 	}
-	if (add_pattern(c, e, true))
+	if (add_pattern(c, e, true) || add_negated_pattern(c, e))
 		return true;
 	return ship_compare(c->root, c->table, c->varno, e, &cmp) && add_compare(c, &cmp);
 }
@@ -376,6 +392,8 @@ typedef struct BuildContext
 	uint32 n;
 	uint32 cap;
 	size_t bytes;
+	bool negated; /* there is a NOT */
+	bool unsaid;  /* and something unknown below it, perhaps */
 } BuildContext;
 
 static FinalStep *emit(BuildContext *c, int op, uint16 column, DorisBytes data)
@@ -398,6 +416,13 @@ static FinalStep *emit(BuildContext *c, int op, uint16 column, DorisBytes data)
 static void emit_always(BuildContext *c, DorisColumn *col, bool value)
 {
 	emit(c, value ? FILTER_GE : FILTER_LT, col->id, EMPTY_BYTES);
+}
+
+/* NULL has been compared with. */
+static void emit_unknown(BuildContext *c, DorisColumn *col)
+{
+	c->unsaid |= c->negated;
+	emit_always(c, col, false);
 }
 
 static DorisBytes bytes_of(StringInfo s)
@@ -510,10 +535,10 @@ static void emit_in(BuildContext *c, DorisColumn *col, Datum array, Oid other_ty
 	get_typlenbyvalalign(ARR_ELEMTYPE(a), &typlen, &typbyval, &typalign);
 	deconstruct_array(a, ARR_ELEMTYPE(a), typlen, typbyval, typalign, &elements, &nulls, &n);
 	constants = palloc(Max(n, 1) * sizeof(DorisBytes));
-	for (int i = 0; negate && i < n; i++)
+	for (int i = 0; (negate || c->negated) && i < n; i++)
 		if (nulls[i])
 		{
-			emit_always(c, col, false);
+			emit_unknown(c, col);
 			return;
 		}
 	for (int i = 0; i < n && c->bytes <= SHIP_MAX_BYTES; i++)
@@ -548,9 +573,13 @@ static void emit_in(BuildContext *c, DorisColumn *col, Datum array, Oid other_ty
 	}
 	else if (nemitted == 0)
 	{
-		/* nothing is equal to any of none; <> ALL of none is true even for NULL */
-		if (negate && n == 0)
+		/* nothing is equal to any of none, not even NULL; <> ALL of none is true even for it */
+		if (n == 0 && (negate || c->negated))
+		{
 			emit(c, FILTER_TRUE, 0, EMPTY_BYTES);
+			if (!negate)
+				emit(c, FILTER_NOT, 0, EMPTY_BYTES);
+		}
 		else
 			emit_always(c, col, negate);
 		return;
@@ -571,6 +600,8 @@ ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values, co
 	if (steps == NIL)
 		return SHIP_FILTER;
 	for (int i = 0; i < list_length(steps); i += SHIP_STEP_INTS)
+		c.negated |= list_nth_int(steps, i) == SHIP_NOT;
+	for (int i = 0; i < list_length(steps); i += SHIP_STEP_INTS)
 	{
 		int op = list_nth_int(steps, i);
 		AttrNumber attnum = (AttrNumber) list_nth_int(steps, i + 1);
@@ -582,12 +613,12 @@ ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values, co
 
 		if (col == NULL)
 		{
-			emit(&c, op, 0, EMPTY_BYTES); /* AND, OR, NOT */
+			emit(&c, op == SHIP_NOT ? FILTER_NOT : op, 0, EMPTY_BYTES); /* AND, OR, TRUE */
 			continue;
 		}
 		if (index >= 0 && nulls[index])
 		{
-			emit_always(&c, col, false);
+			emit_unknown(&c, col);
 			continue;
 		}
 		if (index >= 0 && OidIsValid(other_type) && op != FILTER_IN && op != SHIP_NOT_IN)
@@ -625,10 +656,11 @@ ShipResult ship_filter_build(DorisTable *t, List *steps, const Datum *values, co
 				emit(&c, op, col->id, EMPTY_BYTES);
 				break;
 		}
-		if (c.bytes > SHIP_MAX_BYTES || c.n > DORIS_FILTER_MAX_OPS)
-			return SHIP_TOO_LARGE;
+		if (c.bytes > SHIP_MAX_BYTES || c.n > DORIS_FILTER_MAX_OPS || c.unsaid)
+			return SHIP_HERE;
 	}
-	if (c.n == 1 && c.steps[0].op == FILTER_LT && c.steps[0].data.len == 0)
+	if ((c.n == 1 && c.steps[0].op == FILTER_LT && c.steps[0].data.len == 0) ||
+		(c.n == 2 && c.steps[0].op == FILTER_TRUE && c.steps[1].op == FILTER_NOT))
 		return SHIP_NO_ROWS;
 
 	/* no error may be raised until the buffers are freed */
