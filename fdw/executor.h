@@ -182,7 +182,8 @@ extern void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 /* Is nothing judged here of what the path's scan reads, so that a limit above it may be told to the scan? */
 extern bool plan_limits(PlannerInfo *root, Path *path);
-/* Of a relation that plan_rel_size has seen. */
+extern bool plan_is_ours(RelOptInfo *rel); /* a table of this wrapper that plan_rel_size has seen */
+/* Of such a one. */
 extern DorisTable *plan_table(RelOptInfo *rel);
 /* Changes what a scan gives: these columns (as pull_varattnos has them), and no versions in system columns. */
 extern void plan_scan_wants(ForeignScan *scan, DorisTable *t, Bitmapset *attrs);
@@ -227,8 +228,7 @@ typedef struct UsefulOrder
  * columns of which the scan gives one value only.
  */
 extern List *order_useful(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, const bool *constant);
-/* GetForeignUpperPaths: tells limits to the scans below them. */
-extern void order_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *output);
+extern void order_init(void); /* from _PG_init: has limits told to the scans below them */
 
 /* ---- what a statement made libdoris do: for EXPLAIN ANALYZE ---- */
 typedef struct DorisWork

@@ -17,6 +17,7 @@ void _PG_init(void)
 	stats_init();
 	xact_init();
 	join_plan_init();
+	order_init();
 }
 
 /* ---- scans of a table, or of an upper relation: aggregates on the nodes ---- */
@@ -88,7 +89,6 @@ static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *
 {
 	if (stage == UPPERREL_GROUP_AGG)
 		aggregate_paths(root, input, output, extra);
-	order_upper_paths(root, stage, output);
 }
 
 Datum doris_fdw_handler(PG_FUNCTION_ARGS)

@@ -137,19 +137,13 @@ static void add_join_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer, R
 	add_path(joinrel, (Path *) path);
 }
 
-static bool is_ours(RelOptInfo *rel)
-{
-	return IS_SIMPLE_REL(rel) && rel->rtekind == RTE_RELATION && rel->fdwroutine != NULL &&
-		   rel->fdwroutine->GetForeignPaths == plan_paths && rel->fdw_private != NULL &&
-		   !IS_DUMMY_REL(rel);
-}
-
 static void offer_join(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer, RelOptInfo *inner,
 					   JoinType jointype, JoinPathExtraData *extra)
 {
 	ListCell *lc;
 
-	if (!doris_enable_batched_join || !is_ours(inner) || !bms_is_empty(inner->lateral_relids) ||
+	if (!doris_enable_batched_join || !plan_is_ours(inner) ||
+		!bms_is_empty(inner->lateral_relids) ||
 		has_pseudoconstant_clauses(root, extra->restrictlist) ||
 		has_pseudoconstant_clauses(root, inner->baserestrictinfo))
 		return;

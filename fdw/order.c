@@ -18,6 +18,7 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
+#include "optimizer/planner.h"
 #include "utils/typcache.h"
 
 /* ---- orders ---- */
@@ -156,9 +157,39 @@ List *order_useful(PlannerInfo *root, RelOptInfo *rel, DorisTable *t, const bool
 
 /* ---- LIMIT ---- */
 
-/* The path with the limit told to the scan in it; the path itself when there is none that can be told. */
+static create_upper_paths_hook_type previous_hook = NULL;
+
+static Path *path_with_limit(PlannerInfo *root, Path *path, Query *q);
+
+static List *paths_with_limit(PlannerInfo *root, List *paths, Query *q)
+{
+	List *l = NIL;
+	ListCell *lc;
+
+	foreach (lc, paths)
+		l = lappend(l, path_with_limit(root, lfirst(lc), q));
+	return l;
+}
+
+/* The path with the limit told to the scans in it, of which none can give more; the path itself when there are none. */
 static Path *path_with_limit(PlannerInfo *root, Path *path, Query *q)
 {
+	if (IsA(path, MergeAppendPath))
+	{
+		MergeAppendPath *p = makeNode(MergeAppendPath);
+
+		*p = *(MergeAppendPath *) path;
+		p->subpaths = paths_with_limit(root, p->subpaths, q);
+		return (Path *) p;
+	}
+	if (IsA(path, AppendPath) && !path->parallel_aware)
+	{
+		AppendPath *p = makeNode(AppendPath);
+
+		*p = *(AppendPath *) path;
+		p->subpaths = paths_with_limit(root, p->subpaths, q);
+		return (Path *) p;
+	}
 	if (IsA(path, ProjectionPath))
 	{
 		ProjectionPath *old = (ProjectionPath *) path;
@@ -185,7 +216,7 @@ static Path *path_with_limit(PlannerInfo *root, Path *path, Query *q)
 	return path;
 }
 
-void order_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *output)
+static void tell_limits(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *output)
 {
 	Query *q = root->parse;
 	ListCell *lc;
@@ -204,4 +235,19 @@ void order_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *o
 		if (IsA(p, LimitPath))
 			p->subpath = path_with_limit(root, p->subpath, q);
 	}
+}
+
+/* A hook and not the wrapper's callback, which is not called for the children of other relations. */
+static void upper_paths_hook(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input,
+							 RelOptInfo *output, void *extra)
+{
+	if (previous_hook != NULL)
+		previous_hook(root, stage, input, output, extra);
+	tell_limits(root, stage, output);
+}
+
+void order_init(void)
+{
+	previous_hook = create_upper_paths_hook;
+	create_upper_paths_hook = upper_paths_hook;
 }

@@ -507,11 +507,17 @@ void plan_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	}
 }
 
+bool plan_is_ours(RelOptInfo *rel)
+{
+	return IS_SIMPLE_REL(rel) && rel->rtekind == RTE_RELATION && rel->fdwroutine != NULL &&
+		   rel->fdwroutine->GetForeignPaths == plan_paths && rel->fdw_private != NULL &&
+		   !IS_DUMMY_REL(rel);
+}
+
 bool plan_limits(PlannerInfo *root, Path *path)
 {
-	RelOptInfo *rel = path->parent;
-
-	return IS_SIMPLE_REL(rel) && path->param_info == NULL && judged_by_nodes(root, rel, path);
+	return plan_is_ours(path->parent) && path->param_info == NULL &&
+		   judged_by_nodes(root, path->parent, path);
 }
 
 /* ---- GetForeignPlan ---- */

@@ -238,6 +238,24 @@ SELECT id FROM order_p WHERE id BETWEEN 498 AND 501 ORDER BY id DESC;
 SELECT count(*), bool_and(id = n - 1) AS in_order FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM order_p) s;
 DROP TABLE order_p;
 
+-- children of which each is in order: each is told the limit
+CREATE TABLE order_q (id int, v text) PARTITION BY LIST (v);
+CREATE FOREIGN TABLE order_q1 PARTITION OF order_q FOR VALUES IN ('a') SERVER doris OPTIONS (key 'id');
+CREATE FOREIGN TABLE order_q2 PARTITION OF order_q FOR VALUES IN ('b') SERVER doris OPTIONS (key 'id');
+INSERT INTO order_q SELECT g, chr(97 + g % 2) FROM generate_series(0, 199) g;
+EXPLAIN (COSTS OFF) SELECT id FROM order_q ORDER BY id LIMIT 3 OFFSET 98;
+SELECT id FROM order_q ORDER BY id LIMIT 3 OFFSET 98;
+EXPLAIN (COSTS OFF) SELECT id FROM (SELECT id, v FROM order_q1 UNION ALL SELECT id, v FROM order_t) u ORDER BY id LIMIT 3;
+SELECT id FROM (SELECT id, v FROM order_q1 UNION ALL SELECT id, v FROM order_t WHERE id > 0) u ORDER BY id LIMIT 4;
+EXPLAIN (COSTS OFF) SELECT id FROM order_q WHERE length(v) > 2 ORDER BY id LIMIT 3;
+EXPLAIN (COSTS OFF) SELECT id FROM order_q LIMIT 150;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM order_q LIMIT 150) l;
+BEGIN;
+DELETE FROM order_q WHERE id < 150 AND id > 5;
+SELECT id FROM order_q ORDER BY id LIMIT 4 OFFSET 4;
+ROLLBACK;
+DROP TABLE order_q;
+
 DROP FOREIGN TABLE order_t, order_c, order_s;
 DROP TYPE order_enum;
 SELECT count(doris_drop_namespace(name)) FROM doris_namespaces WHERE name LIKE 'order\_%';
