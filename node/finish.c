@@ -141,15 +141,19 @@ static void leave(Node *n, TxnSlot *slot)
 	(void) pthread_rwlock_unlock(&n->epoch_lock);
 }
 
-/* Copies entry `entry` of the index into w->index. *there: it exists; *is_last: none is behind it. */
+/*
+ * Copies entry `entry` of the index into w->index. *there: it exists. *is_last: none is behind it; is looked up unless it is
+ * true already.
+ */
 static DorisStatus load_entry(Worker *w, DorisTxnId txn, uint32_t entry, bool *there, bool *is_last,
 							  DorisError *err)
 {
 	DorisBytes bytes;
-	DorisStatus st;
+	DorisStatus st = DORIS_NOT_FOUND;
 
 	buf_reset(&w->index);
-	st = index_get(w, txn, entry + 1, &bytes, err);
+	if (!*is_last)
+		st = index_get(w, txn, entry + 1, &bytes, err);
 	*is_last = st == DORIS_NOT_FOUND;
 	if (st == DORIS_OK || st == DORIS_NOT_FOUND)
 		st = index_get(w, txn, entry, &bytes, err);
@@ -163,14 +167,13 @@ static DorisStatus load_entry(Worker *w, DorisTxnId txn, uint32_t entry, bool *t
 
 /*
  * Ends the rows of one message (an entry of the index) in a store transaction of their own: a big transaction in
- * one piece would pin more than the cache holds, and keep its vnodes locked for seconds. remember: also
- * remembers the commit, which holds for the rest too. Between enter and leave.
+ * one piece would pin more than the cache holds, and keep its vnodes locked for seconds. is_last: it is known that none is
+ * behind it. remember: also remembers the commit, which holds for the rest too. Between enter and leave.
  */
 static DorisStatus end_entry(Worker *w, TxnSlot *slot, const FinishItem *item, uint32_t entry,
-							 bool remember, Pass *pass, DorisError *err)
+							 bool is_last, bool remember, Pass *pass, DorisError *err)
 {
 	bool there;
-	bool is_last;
 	bool gone = false;
 	DorisStatus st = load_entry(w, item->txn, entry, &there, &is_last, err);
 
@@ -200,12 +203,14 @@ static DorisStatus end_entry(Worker *w, TxnSlot *slot, const FinishItem *item, u
 	return st;
 }
 
-static DorisStatus count_entries(Worker *w, DorisTxnId txn, uint32_t *n, DorisError *err)
+/* How many entries the index has. Between enter and leave. */
+static DorisStatus count_entries(Worker *w, const TxnSlot *slot, DorisTxnId txn, uint32_t *n,
+								 DorisError *err)
 {
 	DorisBytes bytes;
 	DorisStatus st;
 
-	*n = 0;
+	*n = txnid_compare(slot->last, txn) == 0 ? slot->entries : 0;
 	while ((st = index_get(w, txn, *n, &bytes, err)) == DORIS_OK)
 		(*n)++;
 	return st == DORIS_NOT_FOUND ? DORIS_OK : st;
@@ -229,12 +234,13 @@ static DorisStatus finish_commit(Worker *w, TxnSlot *slot, const FinishItem *ite
 	DorisStatus st;
 
 	enter(n, slot);
-	st = memory_load(w, item->txn, &known, err);
-	if (st == DORIS_OK)
-		st = count_entries(w, item->txn, &pass.entries, err);
+	st = count_entries(w, slot, item->txn, &pass.entries, err);
+	if (st == DORIS_OK && pass.entries == 0)
+		st = memory_load(w, item->txn, &known, err);
 	/* from the last on, so that what is left of the index after a crash has no hole */
-	if (st == DORIS_OK && (!known.committed || pass.entries > 0))
-		st = end_entry(w, slot, item, pass.entries > 0 ? pass.entries - 1 : 0, true, &pass, err);
+	if (st == DORIS_OK && !known.committed)
+		st = end_entry(w, slot, item, pass.entries > 0 ? pass.entries - 1 : 0, true, true, &pass,
+					   err);
 	leave(n, slot);
 	if (st != DORIS_OK)
 		return st;
@@ -242,7 +248,7 @@ static DorisStatus finish_commit(Worker *w, TxnSlot *slot, const FinishItem *ite
 	for (uint32_t left = pass.entries; st == DORIS_OK && left > 1; left--)
 	{
 		enter(n, slot);
-		st = end_entry(w, slot, item, left - 2, false, &pass, err);
+		st = end_entry(w, slot, item, left - 2, false, false, &pass, err);
 		leave(n, slot);
 	}
 	if (st != DORIS_OK)
@@ -361,7 +367,7 @@ static DorisStatus finish_abort(Worker *w, TxnSlot *slot, uint64_t epoch, const 
 	if (st == DORIS_OK && !stale)
 		st = refuse_all(w, item, out, &go, &pass, err);
 	if (st == DORIS_OK && go)
-		st = count_entries(w, item->txn, &pass.entries, err);
+		st = count_entries(w, slot, item->txn, &pass.entries, err);
 	leave(n, slot);
 	if (st == DORIS_OK && go)
 		let_others_go(w, &pass);
@@ -370,7 +376,7 @@ static DorisStatus finish_abort(Worker *w, TxnSlot *slot, uint64_t epoch, const 
 		enter(n, slot);
 		st = check_fence(n, epoch, item, &stale, err);
 		if (st == DORIS_OK && !stale)
-			st = end_entry(w, slot, item, left - 1, false, &pass, err);
+			st = end_entry(w, slot, item, left - 1, false, false, &pass, err);
 		leave(n, slot);
 	}
 	if (st != DORIS_OK)
@@ -410,7 +416,7 @@ static DorisStatus forget_in_entry(Worker *w, TxnSlot *slot, DorisTxnId txn, uin
 	uint32_t vnode;
 	DorisBytes key;
 	bool there;
-	bool is_last;
+	bool is_last = false;
 	DorisStatus st = load_entry(w, txn, entry, &there, &is_last, err);
 
 	if (st != DORIS_OK || !there)
@@ -459,7 +465,7 @@ DorisStatus finish_clear_index(Worker *w, DorisTxnId txn, DorisError *err)
 	DorisStatus st;
 
 	enter(w->node, slot);
-	st = count_entries(w, txn, &entries, err);
+	st = count_entries(w, slot, txn, &entries, err);
 	for (uint32_t left = entries; st == DORIS_OK && left > 0; left--)
 		st = forget_in_entry(w, slot, txn, left - 1, err);
 	leave(w->node, slot);
