@@ -13,8 +13,9 @@
 
 #define STAGE_PAUSE_MS 50 /* before a try is repeated, doubled each time */
 #define STAGE_PAUSE_MAX_MS 200
-#define STAGE_LOOK_MS 500	/* of silence: then the newest topology is looked at */
-#define STAGE_SLICE_MS 2000 /* the first try waits so long for its answer, the next twice that */
+#define STAGE_LOOK_MS 500	 /* of silence: then the newest topology is looked at */
+#define STAGE_PATIENCE_MS 20 /* that an answer may wait for the others */
+#define STAGE_SLICE_MS 2000	 /* the first try waits so long for its answer, the next twice that */
 #define FEW_PLACES 8
 #define STAGE_RIDERS 64 /* earlier transactions that a STAGE finishes */
 
@@ -537,6 +538,7 @@ static StageVerdict targets_wait(Txn *x, StageTarget *only, DorisError *err)
 	Call *few[DORIS_MAX_TARGETS];
 	Call **calls = x->ntargets <= DORIS_MAX_TARGETS ? few : malloc(x->ntargets * sizeof(*calls));
 	StageVerdict v = STAGE_GO;
+	bool patient = only == NULL; /* at first all are waited for, with one wake-up */
 
 	if (calls == NULL)
 	{
@@ -576,10 +578,11 @@ static StageVerdict targets_wait(Txn *x, StageTarget *only, DorisError *err)
 		}
 		if (v != STAGE_GO || !wanted)
 			break;
-		look = clock_mono_ms() + STAGE_LOOK_MS;
-		st = calls_wait(x->c, calls, (int) x->ntargets, false, look < slice ? look : slice, &why);
-		if (st == DORIS_TIMEOUT && silent_is_failed(x, err))
+		look = clock_mono_ms() + (patient ? STAGE_PATIENCE_MS : STAGE_LOOK_MS);
+		st = calls_wait(x->c, calls, (int) x->ntargets, patient, look < slice ? look : slice, &why);
+		if (st == DORIS_TIMEOUT && !patient && silent_is_failed(x, err))
 			v = STAGE_AGAIN;
+		patient = false;
 		if (st != DORIS_OK && st != DORIS_TIMEOUT)
 		{
 			*err = why;

@@ -104,6 +104,7 @@ DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t u
 		int pending = 0;
 		int done = 0;
 		int nfds = 0;
+		int sent = 0;
 		int i;
 		Call *last = NULL;
 
@@ -124,6 +125,8 @@ DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t u
 			}
 			pending++;
 			last = call;
+			if (all && call->state == CALL_SENT && sent++ > 0)
+				continue; /* while one is waited for the others come, too: a wake-up for each is a waste */
 			if (call->line->channel != NULL)
 				c->fds[nfds++] = call->line->in_flight ? channel_receive_fd(call->line->channel)
 													   : channel_send_fd(call->line->channel);
@@ -135,10 +138,10 @@ DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t u
 		if (now >= until)
 			return doris_error(err, DORIS_TIMEOUT, "no answer from %s in time",
 							   peer_name(c, last->peer));
-		if (!spun)
+		if (!spun && pending == 1)
 		{
 			spun = true;
-			if (pending == 1 && last->state == CALL_SENT && call_spin(c, last))
+			if (last->state == CALL_SENT && call_spin(c, last))
 				continue;
 		}
 		if (c->nwork > 0)
