@@ -179,7 +179,7 @@ static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 		"checkpoint=(wait=30,log_size=256MB),"
 		"file_manager=(close_idle_time=3600,close_handle_minimum=20000),"
 		"eviction=(threads_min=1,threads_max=2),"
-		"eviction_dirty_target=40,eviction_dirty_trigger=60",
+		"eviction_dirty_target=15,eviction_dirty_trigger=40",
 		(unsigned long long) o->cache_bytes, CACHE_PATIENCE_MS);
 	rc = wiredtiger_open(o->home, &event_handler, config, &s->conn);
 	if (rc == 0)
