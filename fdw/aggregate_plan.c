@@ -241,6 +241,13 @@ static Path *scan_of(PlannerInfo *root, RelOptInfo *input, Cost *unsent)
 	return best;
 }
 
+/* Nothing but the number of all rows, which the nodes know? */
+static bool is_known(const AggregatePlan *p, const RelOptInfo *input)
+{
+	return p->groups == NIL && list_length(p->steps) == 2 &&
+		   linitial_int(p->steps) == (int) AGGREGATE_COUNT_ROWS && input->baserestrictinfo == NIL;
+}
+
 void aggregate_paths(PlannerInfo *root, RelOptInfo *input, RelOptInfo *output, void *extra)
 {
 	const GroupPathExtraData *data = extra;
@@ -283,8 +290,11 @@ void aggregate_paths(PlannerInfo *root, RelOptInfo *input, RelOptInfo *output, v
 									 clauses == NIL ? AGG_PLAIN : AGG_HASHED, AGGSPLIT_SIMPLE,
 									 clauses, NIL, &costs, ngroups);
 	rows = clamp_row_est(ngroups * clauselist_selectivity(root, p->having, 0, JOIN_INNER, NULL));
-	total +=
-		scan->rows * cpu_operator_cost * (list_length(p->groups) + list_length(p->steps) / 2.0);
+	if (is_known(p, input))
+		total = scan->startup_cost;
+	else
+		total +=
+			scan->rows * cpu_operator_cost * (list_length(p->groups) + list_length(p->steps) / 2.0);
 	total += ngroups * (COST_ROW_SENT + cpu_tuple_cost);
 	path = compat_create_foreign_upper_path(root, output, output->reltarget, rows, total, total,
 											local, NIL);
