@@ -333,6 +333,7 @@ extern void parallel_init(ParallelScan *p, uint32 ns, uint32 vnodes, int partici
 extern void parallel_restart(ParallelScan *p); /* while no worker runs */
 /* An error (40001) when this process knows the table's namespace by another number than the leader. */
 extern void parallel_check(const ParallelScan *p, const DorisTable *t);
+extern void parallel_changed(const DorisTable *t) pg_attribute_noreturn();
 /* The next vnodes to read, from *first on: so many; 0: all are handed out. */
 extern uint32 parallel_claim(ParallelScan *p, uint32 *first);
 extern void parallel_put_work(ParallelScan *p, const DorisWork *w); /* a worker's, at its end */

@@ -8,12 +8,6 @@
 
 #define MAX_BOUNDS 16 /* more of them become filters */
 
-/* One arm of an OR that gives a key. */
-typedef struct KeyArm
-{
-	ShipCompare by[DORIS_MAX_KEY_COLUMNS]; /* by key position - 1 */
-} KeyArm;
-
 typedef struct KeyPlan
 {
 	int nbound;	   /* leading key columns that are bound; with arms 0 */
@@ -24,7 +18,8 @@ typedef struct KeyPlan
 	int nbounds; /* not complete: bounds of the columns after these */
 	RestrictInfo *bound_rinfos[MAX_BOUNDS];
 	KeyBound bounds[MAX_BOUNDS];
-	List *arms;				/* KeyArm *: the key by an OR, and what rinfos bind beside it */
+	List *
+		arms; /* arrays of ShipCompare by key position - 1: keys by an OR, and what rinfos bind beside it */
 	RestrictInfo *or_rinfo; /* that OR */
 	bool or_exact;			/* it says nothing else */
 } KeyPlan;

@@ -50,13 +50,18 @@ void parallel_restart(ParallelScan *p)
 	p->nwork = 0;
 }
 
+void parallel_changed(const DorisTable *t)
+{
+	ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			errmsg("namespace \"%s\" was truncated or created anew while it was being scanned",
+				   t->ns->name),
+			errhint("Repeat the statement."));
+}
+
 void parallel_check(const ParallelScan *p, const DorisTable *t)
 {
 	if (p->ns != t->ns->id)
-		ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				errmsg("namespace \"%s\" was truncated or created anew while its scan began",
-					   t->ns->name),
-				errhint("Repeat the statement."));
+		parallel_changed(t);
 }
 
 uint32 parallel_claim(ParallelScan *p, uint32 *first)

@@ -44,8 +44,7 @@
 #define COST_MERGED 0.01 /* a row of it */
 #define ROWS_PER_PAGE 10000.0
 #define CONNECT_SETUPS \
-	1.5				  /* a worker is a new process, which knows nobody: in parallel_setup_cost */
-#define MAX_BOUNDS 16 /* more of them become filters */
+	1.5 /* a worker is a new process, which knows nobody: in parallel_setup_cost */
 #define MAX_OUTER_SETS 12	/* sets of other tables tried for parameterized paths */
 #define ROWS_UNKNOWN 1000.0 /* when nobody can say */
 
@@ -219,13 +218,28 @@ static double participants(int workers)
 	return workers + (workers == 0 ? 1 : parallel_leader_participation && leader > 0 ? leader : 0);
 }
 
+/* Of the conditions that are judged here: an OR that gives the keys is not, though it be too large for a filter. */
+static QualCost local_cost(PlannerInfo *root, const RelPlan *p, const KeyPlan *kp)
+{
+	QualCost cost = p->local_cost;
+	QualCost upheld;
+
+	if (kp->arms == NIL || !kp->or_exact || list_member_ptr(p->filter_rinfos, kp->or_rinfo))
+		return cost;
+	cost_qual_eval_node(&upheld, (Node *) kp->or_rinfo, root);
+	cost.startup -= upheld.startup;
+	cost.per_tuple -= upheld.per_tuple;
+	return cost;
+}
+
 /* workers: that share it; 0: it is read by one process. */
 static ForeignPath *access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess access,
 								const KeyPlan *kp, Relids outer, double rows,
 								const UsefulOrder *order, int workers)
 {
 	RelPlan *p = rel->fdw_private;
-	Cost startup = p->round_trip + p->local_cost.startup;
+	QualCost local = local_cost(root, p, kp);
+	Cost startup = p->round_trip + local.startup;
 	Cost run;
 	Cost sent = 0;
 	double fetched;
@@ -267,7 +281,7 @@ static ForeignPath *access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess 
 	if (workers > 0)
 		startup += CONNECT_SETUPS * parallel_setup_cost;
 	/* the nodes read as fast as they can for one process, too */
-	run += (sent + fetched * (cpu_tuple_cost + p->local_cost.per_tuple)) / participants(workers);
+	run += (sent + fetched * (cpu_tuple_cost + local.per_tuple)) / participants(workers);
 	path = compat_create_foreignscan_path(
 		root, rel, clamp_row_est(rows / participants(workers)), startup, startup + run, outer,
 		list_make3(makeInteger((int) access),

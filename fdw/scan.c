@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #define KEYS_PER_GET 1000 /* bounds what one multi get holds in memory */
+#define REFRESH_MS 20	  /* that a shared scan spends on the newest topology */
 
 /* ---- the state of a scan ---- */
 
@@ -200,10 +201,15 @@ Size scan_estimate_dsm(ForeignScanState *node, ParallelContext *pcxt)
 {
 	DorisScanState *s = node->fdw_state;
 	DorisError err = {0};
+	DorisStatus status;
 	Topology *topology;
 
 	(void) pcxt;
-	if (doris_refresh(s->client, 0, &err) != DORIS_OK)
+	/* reads do without admins that hang: an older topology costs a 40001 at worst */
+	doris_set_deadline(s->client, REFRESH_MS);
+	status = doris_refresh(s->client, 0, &err);
+	doris_set_deadline(s->client, doris_statement_deadline);
+	if (status != DORIS_OK)
 		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
 	(void) table_follow(s->table, s->client, s->handle);
 	topology = doris_topology(s->client);
@@ -617,8 +623,10 @@ static bool hold_next(DorisScanState *s)
 			s->cluster_done = true;
 			break;
 		}
-		if (status == DORIS_NO_NAMESPACE && !s->any && s->shared == NULL &&
-			table_follow(s->table, s->client, s->handle))
+		/* rows of the old one may have been given by another participant */
+		if (status == DORIS_NO_NAMESPACE && s->shared != NULL)
+			parallel_changed(s->table);
+		if (status == DORIS_NO_NAMESPACE && !s->any && table_follow(s->table, s->client, s->handle))
 		{
 			MemoryContext old = MemoryContextSwitchTo(s->context);
 
