@@ -54,7 +54,8 @@ for (1 .. 3)
 }
 $cluster->wait_for('the nodes have told what they hold', 90, sub {
 	$writer->query('SELECT FROM plans_t WHERE id = 1');    # gives it occasion to send what finishes its transactions
-	$cluster->sql("SELECT count(*) FROM doris_nodes WHERE role = 'data' AND rows >= $written AND bytes > 0") eq '2';
+	$cluster->sql("SELECT count(*) FROM doris_nodes WHERE role = 'data' AND rows >= $written AND bytes > 0") eq '2'
+		&& $cluster->sql("SELECT count(*) FROM doris.nodes WHERE role = 'spare' AND disk_free > 0") eq '3';
 });
 
 # ---- shown first ----
