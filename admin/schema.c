@@ -168,10 +168,8 @@ DorisStatus schema_hashes(Db *db, Admin *a, DorisError *err)
 	for (int i = 0; i < PQntuples(r); i++)
 	{
 		const uint8_t *e = (const uint8_t *) PQgetvalue(r, i, 0);
-		uint64_t epoch = 0;
+		uint64_t epoch = load_big_endian(e, 8);
 
-		for (int j = 0; j < 8; j++)
-			epoch = epoch << 8 | e[j];
 		if (PQgetlength(r, i, 1) == DORIS_HASH_SIZE)
 			admin_keep_hash(a, epoch, (const uint8_t *) PQgetvalue(r, i, 1));
 	}

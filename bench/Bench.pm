@@ -23,7 +23,7 @@ sub new
 	my $self = bless { name => $o{name}, keep => $o{keep}, owner => $$, servers => [], results => [] }, $class;
 	STDOUT->autoflush(1);
 	$File::Temp::KEEP_ALL = 1 if $o{keep};
-	$self->{cluster} = DorisCluster->new(vnodes => $o{vnodes} // 1024, no_key => !$o{sealed}, (defined $o{node_opts} ? (node_opts => $o{node_opts}) : ()));
+	$self->{cluster} = DorisCluster->new(vnodes => $o{vnodes} // 1024, no_key => !$o{sealed}, map { defined $o{$_} ? ($_ => $o{$_}) : () } qw(nodes cache node_opts));
 	$self->{base} = dirname($self->{cluster}{dir});
 	push @open, $self;
 	return $self;

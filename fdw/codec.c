@@ -178,8 +178,8 @@ static void interval_put_key(const Interval *v, StringInfo out)
 /* An interval that compares equal: whole days and the rest of a day. */
 static Datum interval_from_key(const ColumnCodec *c, const uint8 *data)
 {
-	uint64 high = codec_get_be(data, 8) ^ (UINT64CONST(1) << 63);
-	uint64 low = codec_get_be(data + 8, 8);
+	uint64 high = load_big_endian(data, 8) ^ (UINT64CONST(1) << 63);
+	uint64 low = load_big_endian(data + 8, 8);
 	Interval *v = palloc0(sizeof(Interval));
 	float8 span = (float8) (int64) high * 18446744073709551616.0 + (float8) low;
 	float8 days = trunc(span / USECS_PER_DAY);
@@ -598,13 +598,13 @@ static Datum moment_get(const ColumnCodec *c, const uint8 *data)
 
 	if (c->kind == CODEC_DATE)
 	{
-		DateADT date = (DateADT) ((uint32) codec_get_be(data, 4) ^ (1U << 31));
+		DateADT date = (DateADT) ((uint32) load_big_endian(data, 4) ^ (1U << 31));
 
 		if (!DATE_NOT_FINITE(date) && !IS_VALID_DATE(date))
 			codec_malformed(c);
 		return DateADTGetDatum(date);
 	}
-	v = (int64) (codec_get_be(data, 8) ^ (UINT64CONST(1) << 63));
+	v = (int64) (load_big_endian(data, 8) ^ (UINT64CONST(1) << 63));
 	if (c->kind == CODEC_TIMESTAMP)
 	{
 		if (!TIMESTAMP_NOT_FINITE(v) && !IS_VALID_TIMESTAMP(v))
@@ -618,7 +618,7 @@ static Datum moment_get(const ColumnCodec *c, const uint8 *data)
 		return TimeADTGetDatum(v);
 	}
 	timetz = palloc(sizeof(TimeTzADT));
-	timetz->zone = (int32) ((uint32) codec_get_be(data + 8, 4) ^ (1U << 31));
+	timetz->zone = (int32) ((uint32) load_big_endian(data + 8, 4) ^ (1U << 31));
 	if (timetz->zone <= -TZDISP_LIMIT || timetz->zone >= TZDISP_LIMIT || v < -USECS_PER_DAY ||
 		v > 2 * USECS_PER_DAY)
 		codec_malformed(c);
@@ -637,17 +637,17 @@ static Datum fixed_get(const ColumnCodec *c, const uint8 *data)
 		case CODEC_CHAR:
 			return CharGetDatum((char) data[0]);
 		case CODEC_INT2:
-			return Int16GetDatum((int16) (codec_get_be(data, 2) ^ (1U << 15)));
+			return Int16GetDatum((int16) (load_big_endian(data, 2) ^ (1U << 15)));
 		case CODEC_INT4:
-			return Int32GetDatum((int32) (codec_get_be(data, 4) ^ (1U << 31)));
+			return Int32GetDatum((int32) (load_big_endian(data, 4) ^ (1U << 31)));
 		case CODEC_INT8:
-			return Int64GetDatum((int64) (codec_get_be(data, 8) ^ (UINT64CONST(1) << 63)));
+			return Int64GetDatum((int64) (load_big_endian(data, 8) ^ (UINT64CONST(1) << 63)));
 		case CODEC_OID:
-			return ObjectIdGetDatum((Oid) codec_get_be(data, 4));
+			return ObjectIdGetDatum((Oid) load_big_endian(data, 4));
 		case CODEC_FLOAT4:
-			return Float4GetDatum(float4_from_ordered((uint32) codec_get_be(data, 4)));
+			return Float4GetDatum(float4_from_ordered((uint32) load_big_endian(data, 4)));
 		case CODEC_FLOAT8:
-			return Float8GetDatum(float_from_ordered(codec_get_be(data, 8)));
+			return Float8GetDatum(float_from_ordered(load_big_endian(data, 8)));
 		case CODEC_UUID:
 		case CODEC_MACADDR:
 		case CODEC_MACADDR8:
@@ -687,7 +687,7 @@ static Datum numeric_from(const ColumnCodec *c, const uint8 *data, size_t len)
 		if (len < 3)
 			codec_malformed(c);
 		len -= 2;
-		dscale = (int) codec_get_be(data + len, 2);
+		dscale = (int) load_big_endian(data + len, 2);
 	}
 	return numeric_get_ordered(c, data, len, dscale);
 }

@@ -62,18 +62,9 @@ extern void codec_malformed(const ColumnCodec *c) pg_attribute_noreturn();
 static inline void codec_put_be(StringInfo out, uint64 v, int width)
 {
 	enlargeStringInfo(out, width);
-	for (int i = width - 1; i >= 0; i--)
-		out->data[out->len++] = (char) (v >> (8 * i));
+	store_big_endian((uint8 *) out->data + out->len, v, (size_t) width);
+	out->len += width;
 	out->data[out->len] = '\0';
-}
-
-static inline uint64 codec_get_be(const uint8 *data, int width)
-{
-	uint64 v = 0;
-
-	for (int i = 0; i < width; i++)
-		v = v << 8 | data[i];
-	return v;
 }
 
 extern void codec_put_varint(StringInfo out, uint64 v);

@@ -131,8 +131,8 @@ static Datum array_get(ColumnCodec *c, const uint8 *data, size_t len)
 
 		if (p == NULL)
 			codec_malformed(c);
-		dims[i] = (int) codec_get_be(p, 4);
-		bounds[i] = (int) codec_get_be(p + 4, 4);
+		dims[i] = (int) load_big_endian(p, 4);
+		bounds[i] = (int) load_big_endian(p + 4, 4);
 	}
 	/* raises an error when the dimensions overflow */
 	n = ArrayGetNItems((int) ndim, dims);

@@ -45,12 +45,12 @@ void numeric_put_ordered(Datum d, StringInfo out, uint16 *dscale)
 {
 	bytea *sent = DatumGetByteaPP(DirectFunctionCall1(numeric_send, d));
 	const uint8 *p = (const uint8 *) VARDATA_ANY(sent);
-	int ndigits = (int) codec_get_be(p, 2);
-	int16 weight = (int16) codec_get_be(p + 2, 2);
-	uint16 sign = (uint16) codec_get_be(p + 4, 2);
+	int ndigits = (int) load_big_endian(p, 2);
+	int16 weight = (int16) load_big_endian(p + 2, 2);
+	uint16 sign = (uint16) load_big_endian(p + 4, 2);
 	uint16 invert;
 
-	*dscale = (uint16) codec_get_be(p + 6, 2);
+	*dscale = (uint16) load_big_endian(p + 6, 2);
 	p += 8;
 
 	if (sign != SIGN_POSITIVE && sign != SIGN_NEGATIVE)
@@ -82,7 +82,7 @@ void numeric_put_ordered(Datum d, StringInfo out, uint16 *dscale)
 	codec_put_be(out, sign == SIGN_NEGATIVE ? CLASS_NEGATIVE : CLASS_POSITIVE, 1);
 	codec_put_be(out, (uint16) (((uint16) weight ^ 0x8000) ^ invert), 2);
 	for (int i = 0; i < ndigits; i++)
-		codec_put_be(out, (uint16) ((codec_get_be(p + 2 * i, 2) + 1) ^ invert), 2);
+		codec_put_be(out, (uint16) ((load_big_endian(p + 2 * i, 2) + 1) ^ invert), 2);
 	codec_put_be(out, invert, 2);
 	pfree(sent);
 }
@@ -111,7 +111,7 @@ size_t numeric_ordered_length(const uint8 *data, size_t len)
 	}
 	for (size_t at = 3; at + 2 <= len; at += 2)
 	{
-		if (codec_get_be(data + at, 2) == end)
+		if (load_big_endian(data + at, 2) == end)
 			return at > 3 ? at + 2 : 0;
 	}
 	return 0;
@@ -160,7 +160,7 @@ Datum numeric_get_ordered(const ColumnCodec *c, const uint8 *data, size_t len, i
 				sign = SIGN_NEGATIVE;
 				invert = 0xFFFF;
 			}
-			weight = (int16) ((uint16) (codec_get_be(data + 1, 2) ^ invert) ^ 0x8000);
+			weight = (int16) ((uint16) (load_big_endian(data + 1, 2) ^ invert) ^ 0x8000);
 			ndigits = (int) (len - 5) / 2;
 	}
 
@@ -171,7 +171,7 @@ Datum numeric_get_ordered(const ColumnCodec *c, const uint8 *data, size_t len, i
 	codec_put_be(&in, 0, 2);
 	for (int i = 0; i < ndigits; i++)
 	{
-		uint16 digit = (uint16) ((uint16) (codec_get_be(data + 3 + 2 * i, 2) ^ invert) - 1);
+		uint16 digit = (uint16) ((uint16) (load_big_endian(data + 3 + 2 * i, 2) ^ invert) - 1);
 
 		if (digit >= 10000)
 			codec_malformed(c);

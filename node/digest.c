@@ -16,16 +16,13 @@
 uint64_t digest_record(DorisBytes key, const Record *r)
 {
 	crypto_generichash_state state;
-	uint8_t head[4] = {(uint8_t) key.len, (uint8_t) (key.len >> 8), (uint8_t) (key.len >> 16),
-					   (uint8_t) (key.len >> 24)};
+	uint8_t head[4];
 	uint8_t mid[13];
 	uint8_t hash[crypto_generichash_BYTES_MIN];
-	uint64_t out = 0;
 
-	for (int i = 0; i < 8; i++)
-		mid[i] = (uint8_t) (r->version.clock >> (8 * i));
-	for (int i = 0; i < 4; i++)
-		mid[8 + i] = (uint8_t) (r->version.origin >> (8 * i));
+	store_little_endian(head, key.len, 4);
+	store_little_endian(mid, r->version.clock, 8);
+	store_little_endian(mid + 8, r->version.origin, 4);
 	mid[12] = r->tombstone ? 1 : 0;
 	(void) crypto_generichash_init(&state, NULL, 0, sizeof(hash));
 	(void) crypto_generichash_update(&state, head, sizeof(head));
@@ -33,9 +30,7 @@ uint64_t digest_record(DorisBytes key, const Record *r)
 	(void) crypto_generichash_update(&state, mid, sizeof(mid));
 	(void) crypto_generichash_update(&state, r->value.data, r->value.len);
 	(void) crypto_generichash_final(&state, hash, sizeof(hash));
-	for (int i = 0; i < 8; i++)
-		out |= (uint64_t) hash[i] << (8 * i);
-	return out;
+	return load_little_endian(hash, 8);
 }
 
 DorisStatus digest_namespaces(Node *n, DigestRange *r, DorisError *err)

@@ -14,27 +14,12 @@
 
 /* ---- keys ---- */
 
-static void put_big(uint8_t *out, uint64_t v, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		out[i] = (uint8_t) (v >> (8 * (bytes - 1 - i)));
-}
-
-uint64_t hint_number(const uint8_t *p, int bytes)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < bytes; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 DorisBytes hint_key(uint32_t target, uint64_t sequence, uint8_t out[HINT_KEY_SIZE])
 {
 	DorisBytes key = {out, HINT_KEY_SIZE};
 
-	put_big(out, target, 4);
-	put_big(out + 4, sequence, 8);
+	store_big_endian(out, target, 4);
+	store_big_endian(out + 4, sequence, 8);
 	return key;
 }
 
@@ -42,9 +27,9 @@ static DorisBytes poison_key(uint32_t target, uint64_t sequence, uint8_t out[HIN
 {
 	DorisBytes key = {out, HINT_POISON_KEY_SIZE};
 
-	put_big(out, 0, 4);
-	put_big(out + 4, target, 4);
-	put_big(out + 8, sequence, 8);
+	store_big_endian(out, 0, 4);
+	store_big_endian(out + 4, target, 4);
+	store_big_endian(out + 8, sequence, 8);
 	return key;
 }
 
@@ -65,7 +50,7 @@ static bool batch_add(HintBatch *b, DorisBytes key, DorisBytes value)
 
 	if (b->n > 0 && (!good || b->bytes + key.len + value.len > DORIS_BATCH_BYTES))
 		return false;
-	b->sequences[b->n] = hint_number(key.data + 4, 8);
+	b->sequences[b->n] = load_big_endian(key.data + 4, 8);
 	b->items[b->n].type = type;
 	b->items[b->n].body.len = good ? value.len - HINT_TYPE_SIZE : value.len;
 	b->damaged = !good;

@@ -189,16 +189,16 @@ static DorisStatus count_one(Worker *w, DorisBytes key, DorisBytes value, uint64
 							 DorisError *err)
 {
 	Hints *h = w->node->hints;
-	bool poison = key.len == HINT_POISON_KEY_SIZE && hint_number(key.data, 4) == 0;
+	bool poison = key.len == HINT_POISON_KEY_SIZE && load_big_endian(key.data, 4) == 0;
 	uint64_t sequence;
 	Target *t;
 
 	if (key.len != HINT_KEY_SIZE && !poison)
 		return doris_error(err, DORIS_IO, "%s: a key of the hints is damaged", node_name(w->node));
-	sequence = hint_number(key.data + key.len - 8, 8);
+	sequence = load_big_endian(key.data + key.len - 8, 8);
 	if (sequence > *highest)
 		*highest = sequence;
-	t = target_find(h, (uint32_t) hint_number(key.data + key.len - HINT_KEY_SIZE, 4), true);
+	t = target_find(h, (uint32_t) load_big_endian(key.data + key.len - HINT_KEY_SIZE, 4), true);
 	if (t == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "counting the hints: out of memory");
 	if (poison)

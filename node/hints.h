@@ -50,8 +50,6 @@ extern void hints_poison_out(Node *n, uint32_t target, uint64_t poison, uint64_t
 #define HINT_POISON_KEY_SIZE 16
 #define HINT_TYPE_SIZE 2 /* before the body in a value */
 extern DorisBytes hint_key(uint32_t target, uint64_t sequence, uint8_t out[HINT_KEY_SIZE]);
-/* A number of so many bytes in a key. */
-extern uint64_t hint_number(const uint8_t *p, int bytes);
 
 /* Some hints of one target, oldest first, read from the store to be sent. */
 typedef struct HintBatch

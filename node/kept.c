@@ -34,13 +34,9 @@ static uint64_t version_hash(const Node *n, uint64_t key_hash, DorisVersion vers
 {
 	uint8_t data[8 + 12 + 1];
 
-	for (int i = 0; i < 8; i++)
-	{
-		data[i] = (uint8_t) (key_hash >> (8 * i));
-		data[8 + i] = (uint8_t) (version.clock >> (8 * i));
-	}
-	for (int i = 0; i < 4; i++)
-		data[16 + i] = (uint8_t) (version.origin >> (8 * i));
+	store_little_endian(data, key_hash, 8);
+	store_little_endian(data + 8, version.clock, 8);
+	store_little_endian(data + 16, version.origin, 4);
 	data[20] = tombstone ? 1 : 0;
 	return short_hash(n, data, sizeof(data));
 }

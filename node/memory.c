@@ -60,8 +60,7 @@ static DorisStatus memory_put(Worker *w, DorisTxnId txn, uint32_t vnode, uint8_t
 	uint8_t data[9] = {what};
 	DorisBytes value = {data, sizeof(data)};
 
-	for (int i = 0; i < 8; i++)
-		data[1 + i] = (uint8_t) (epoch >> (8 * i));
+	store_little_endian(data + 1, epoch, 8);
 	return w->node->driver->put(w->ss, STORE_TABLE_MEMORY, txn_key(txn, vnode, key), value, err);
 }
 

@@ -41,12 +41,6 @@ DorisStatus meta_del(Worker *w, const char *name, DorisError *err)
 	return w->node->driver->del(w->ss, STORE_TABLE_META, name_bytes(name), err);
 }
 
-static void u64_bytes(uint64_t v, uint8_t out[8])
-{
-	for (int i = 0; i < 8; i++)
-		out[i] = (uint8_t) (v >> (8 * i));
-}
-
 static bool u64_of(DorisBytes value, uint64_t *out)
 {
 	DorisCursor c = cursor_of(value.data, value.len);
@@ -71,7 +65,7 @@ DorisStatus meta_put_u64(Worker *w, const char *name, uint64_t value, DorisError
 	uint8_t data[8];
 	DorisBytes b = {data, sizeof(data)};
 
-	u64_bytes(value, data);
+	store_little_endian(data, value, 8);
 	return meta_put(w, name, b, err);
 }
 
@@ -97,7 +91,7 @@ DorisStatus meta_put_numbered(Worker *w, const char *prefix, uint32_t number, ui
 	uint8_t data[8];
 	DorisBytes b = {data, sizeof(data)};
 
-	u64_bytes(value, data);
+	store_little_endian(data, value, 8);
 	return w->node->driver->put(w->ss, STORE_TABLE_META, numbered_key(prefix, number, key), b, err);
 }
 
@@ -134,8 +128,7 @@ DorisStatus meta_each_numbered(Worker *w, const char *prefix, MetaNumberedFn fn,
 			st = doris_error(err, DORIS_IO, "an entry %s of the store is damaged", prefix);
 			break;
 		}
-		st = fn(arg, (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3], v,
-				err);
+		st = fn(arg, (uint32_t) load_big_endian(p, 4), v, err);
 		if (st != DORIS_OK)
 			break;
 	}

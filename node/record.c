@@ -5,25 +5,21 @@
 
 #include <string.h>
 
-#define RECORD_FORMAT 1
-#define FLAG_COMMITTED 1
-#define FLAG_TOMBSTONE 2
-
 void record_clear(Record *r)
 {
 	/* the staged slots above nstaged are never read */
 	memset(r, 0, offsetof(Record, staged));
 }
 
-bool record_decode(DorisBytes data, Record *r)
+bool record_decode_any(DorisBytes data, Record *r)
 {
 	DorisCursor c = cursor_of(data.data, data.len);
 	uint8_t format = cursor_u8(&c);
 	uint8_t flags = cursor_u8(&c);
 
 	record_clear(r);
-	r->committed = (flags & FLAG_COMMITTED) != 0;
-	r->tombstone = (flags & FLAG_TOMBSTONE) != 0;
+	r->committed = (flags & RECORD_FLAG_COMMITTED) != 0;
+	r->tombstone = (flags & RECORD_FLAG_TOMBSTONE) != 0;
 	r->version = cursor_version(&c);
 	r->value = cursor_bytes(&c);
 	r->nstaged = cursor_u8(&c);
@@ -58,8 +54,8 @@ void record_encode(DorisBuf *b, const Record *r)
 	if (!buf_reserve(b, need))
 		return;
 	buf_put_u8(b, RECORD_FORMAT);
-	buf_put_u8(b, (uint8_t) ((r->committed ? FLAG_COMMITTED : 0) |
-							 (r->committed && r->tombstone ? FLAG_TOMBSTONE : 0)));
+	buf_put_u8(b, (uint8_t) ((r->committed ? RECORD_FLAG_COMMITTED : 0) |
+							 (r->committed && r->tombstone ? RECORD_FLAG_TOMBSTONE : 0)));
 	buf_put_version(b, r->version);
 	buf_put_view(b, r->value);
 	buf_put_u8(b, r->nstaged);
@@ -150,7 +146,7 @@ bool record_key_split(DorisBytes stored, uint8_t *space, uint32_t *ns, DorisByte
 	{
 		if (stored.len < 5)
 			return false;
-		*ns = (uint32_t) p[1] << 24 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 8 | p[4];
+		*ns = (uint32_t) load_big_endian(p + 1, 4);
 		head = 5;
 	}
 	key->data = p + head;

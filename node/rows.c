@@ -46,8 +46,7 @@ DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key, const Re
 	}
 	if (st == DORIS_OK && (live || was_live) && stored_key.data[0] == DORIS_SPACE_ROWS)
 	{
-		const uint8_t *p = stored_key.data;
-		uint32_t ns = (uint32_t) p[1] << 24 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 8 | p[4];
+		uint32_t ns = (uint32_t) load_big_endian(stored_key.data + 1, 4);
 		int64_t key = (int64_t) stored_key.len - 5;
 
 		counters_note(w, vnode, ns, (live ? 1 : 0) - (was_live ? 1 : 0),

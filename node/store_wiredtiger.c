@@ -68,6 +68,7 @@ struct StoreScan
 	WT_CURSOR *cursor;
 	uint8_t *stop; /* a copy of where it ends: high, backwards low; NULL: nowhere */
 	size_t stop_len;
+	uint64_t stop_head; /* its first eight bytes, big-endian, zeros behind a shorter one */
 	bool back;
 	bool skip_first; /* positioned by open: the first next must not move */
 	bool at_end;
@@ -543,6 +544,8 @@ static DorisStatus scan_with(StoreSession *ss, const char *config, bool back, St
 	{
 		memcpy(sc->stop, stop.data, stop.len);
 		sc->stop_len = stop.len;
+		sc->stop_head = load_big_endian(stop.data, stop.len < 8 ? stop.len : 8)
+						<< (stop.len < 8 ? 8 * (8 - stop.len) : 0);
 	}
 	sc->ss = ss;
 	sc->back = back;
@@ -594,6 +597,24 @@ static DorisStatus wt_scan_once(StoreSession *ss, StoreTable t, DorisBytes low, 
 	return scan_with(ss, "read_once=true", false, t, low, high, out, err);
 }
 
+/*
+ * Nearly always the first eight bytes decide: they hold the namespace. Where they differ from a shorter stop's, filled up
+ * with zeros, either a byte of the stop is greater, or the key's is greater than it or goes on behind it.
+ */
+static int compare_with_stop(const StoreScan *sc, DorisBytes key)
+{
+	DorisBytes stop = {sc->stop, sc->stop_len};
+
+	if (key.len >= 8)
+	{
+		uint64_t head = load_big_endian(key.data, 8);
+
+		if (head != sc->stop_head)
+			return head < sc->stop_head ? -1 : 1;
+	}
+	return bytes_compare(key, stop);
+}
+
 static DorisStatus wt_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, DorisError *err)
 {
 	WT_ITEM k = {0};
@@ -615,9 +636,7 @@ static DorisStatus wt_next(StoreScan *sc, DorisBytes *key, DorisBytes *value, Do
 	}
 	if (!sc->at_end && sc->stop != NULL)
 	{
-		DorisBytes at = {k.data, k.size};
-		DorisBytes stop = {sc->stop, sc->stop_len};
-		int c = bytes_compare(at, stop);
+		int c = compare_with_stop(sc, (DorisBytes){k.data, k.size});
 
 		sc->at_end = sc->back ? c < 0 : c >= 0;
 	}

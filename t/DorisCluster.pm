@@ -31,7 +31,7 @@ sub new
 	$self->{dir} .= '/cluster';
 	chomp(my $port = `perl $root/tools/free-port 40`);
 	my @up = ('--port', $port, '--vnodes', $o{vnodes} // 64);
-	for my $k (qw(nodes groups log_nodes admins node_opts admin_opts sync))
+	for my $k (qw(nodes groups log_nodes admins cache node_opts admin_opts sync))
 	{
 		(my $option = $k) =~ tr/_/-/;
 		push @up, "--$option", $o{$k} if defined $o{$k};

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -521,6 +522,84 @@ static void test_backup(void **state)
 	remove_home(y.home);
 }
 
+#define ODD_KEYS 300
+#define ODD_RANGES 3000
+#define ODD_LENGTH 11
+
+static size_t odd_key(unsigned *seed, uint8_t out[ODD_LENGTH])
+{
+	static const uint8_t letters[] = {0, 1, 'a', 255};
+	size_t len = 1 + (size_t) rand_r(seed) % ODD_LENGTH;
+
+	/* long common beginnings, too */
+	for (size_t i = 0; i < len; i++)
+		out[i] = rand_r(seed) % 4 > 0 ? 'a' : letters[rand_r(seed) % 4];
+	return len;
+}
+
+/* memcmp's order, shorter first: written here once more, without what it is compared with */
+static bool is_less(const uint8_t *a, size_t na, const uint8_t *c, size_t nc)
+{
+	int order = memcmp(a, c, na < nc ? na : nc);
+
+	return order < 0 || (order == 0 && na < nc);
+}
+
+/* The ends of ranges, whatever the lengths of keys and ends: exactly the keys from low on that are below high. */
+static void test_range_ends(void **state)
+{
+	Bench *x = &bench;
+	const char *given = getenv("STORE_SEED");
+	unsigned seed = given != NULL ? (unsigned) strtoul(given, NULL, 10) : (unsigned) time(NULL);
+	static uint8_t stored[ODD_KEYS][ODD_LENGTH];
+	size_t lengths[ODD_KEYS];
+
+	(void) state;
+	print_message("seed %u (STORE_SEED)\n", seed);
+	for (int i = 0; i < ODD_KEYS; i++)
+	{
+		DorisBytes key = {stored[i], lengths[i] = odd_key(&seed, stored[i])};
+
+		for (int j = 0; j < i; j++)
+			if (lengths[j] == key.len && memcmp(stored[j], key.data, key.len) == 0)
+				lengths[j] = 0; /* the same: counted once */
+		assert_int_equal(x->d->put(x->ss, 1, key, key, &x->err), DORIS_OK);
+	}
+	for (int r = 0; r < ODD_RANGES; r++)
+	{
+		uint8_t ends[2][ODD_LENGTH];
+		size_t n[2] = {odd_key(&seed, ends[0]), odd_key(&seed, ends[1])};
+		int lower = is_less(ends[0], n[0], ends[1], n[1]) ? 0 : 1;
+		const uint8_t *low = ends[lower];
+		const uint8_t *high = ends[1 - lower];
+		DorisBytes from = {low, n[lower]};
+		DorisBytes to = {high, n[1 - lower]};
+		int expected = 0;
+
+		for (int i = 0; i < ODD_KEYS; i++)
+			expected += lengths[i] > 0 && !is_less(stored[i], lengths[i], low, from.len) &&
+						is_less(stored[i], lengths[i], high, to.len);
+		for (int back = 0; back < 2; back++)
+		{
+			StoreScan *sc;
+			DorisBytes k;
+			DorisBytes v;
+			int got = 0;
+
+			assert_int_equal(
+				(back ? x->d->scan_back : x->d->scan)(x->ss, 1, from, to, &sc, &x->err), DORIS_OK);
+			while (x->d->next(sc, &k, &v, &x->err) == DORIS_OK)
+			{
+				assert_false(is_less(k.data, k.len, low, from.len));
+				assert_true(is_less(k.data, k.len, high, to.len));
+				got++;
+			}
+			x->d->scan_close(sc);
+			assert_int_equal(got, expected);
+		}
+	}
+}
+
 #define BOTH(test)                                                 \
 	cmocka_unit_test_setup_teardown(test, setup_memory, teardown), \
 		cmocka_unit_test_setup_teardown(test, setup_wiredtiger, teardown)
@@ -532,6 +611,7 @@ int main(void)
 		BOTH(test_read_then_write),
 		BOTH(test_transactions),
 		BOTH(test_ranges),
+		BOTH(test_range_ends),
 		BOTH(test_tables),
 		BOTH(test_bulk),
 		BOTH(test_big_values),

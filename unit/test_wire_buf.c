@@ -185,6 +185,46 @@ static void bytes_sort_as_memcmp_does(void **state)
 	assert_true(bytes_compare(BYTES("\x7f"), BYTES("\x80")) < 0);
 	assert_true(bytes_compare((DorisBytes){0}, BYTES("\0")) < 0);
 	assert_int_equal(bytes_compare((DorisBytes){0}, BYTES("")), 0);
+	/* the first bytes are compared as numbers, by the lengths of both */
+	for (size_t na = 1; na < 20; na++)
+		for (size_t nb = 1; nb < 20; nb++)
+			for (size_t at = 0; at < na && at < nb; at++)
+			{
+				uint8_t x[20];
+				uint8_t y[20];
+				DorisBytes a = {x, na};
+				DorisBytes b = {y, nb};
+
+				memset(x, 0x7f, sizeof(x));
+				memset(y, 0x7f, sizeof(y));
+				assert_int_equal(bytes_compare(a, b), (na > nb) - (na < nb));
+				y[at] = 0x80;
+				memset(y + at + 1, 0, sizeof(y) - at - 1);
+				assert_true(bytes_compare(a, b) < 0);
+				assert_true(bytes_compare(b, a) > 0);
+			}
+}
+
+static void numbers_come_back_in_both_orders(void **state)
+{
+	const uint64_t v = UINT64_C(0x0102030405060708);
+	uint8_t out[8];
+
+	(void) state;
+#define CHECK_ORDERS(bytes)                                                               \
+	store_big_endian(out, v, bytes);                                                      \
+	assert_int_equal(out[0], 9 - (bytes));                                                \
+	assert_int_equal(out[(bytes) -1], 8);                                                 \
+	assert_true(load_big_endian(out, bytes) == (v & (UINT64_MAX >> (64 - 8 * (bytes))))); \
+	store_little_endian(out, v, bytes);                                                   \
+	assert_int_equal(out[0], 8);                                                          \
+	assert_int_equal(out[(bytes) -1], 9 - (bytes));                                       \
+	assert_true(load_little_endian(out, bytes) == (v & (UINT64_MAX >> (64 - 8 * (bytes)))))
+	CHECK_ORDERS(1);
+	CHECK_ORDERS(2);
+	CHECK_ORDERS(4);
+	CHECK_ORDERS(8);
+#undef CHECK_ORDERS
 }
 
 static void versions_are_totally_ordered(void **state)
@@ -374,6 +414,7 @@ int main(void)
 		cmocka_unit_test(lengths_and_counts_are_bounded),
 		cmocka_unit_test(an_impossible_reserve_sticks),
 		cmocka_unit_test(bytes_sort_as_memcmp_does),
+		cmocka_unit_test(numbers_come_back_in_both_orders),
 		cmocka_unit_test(versions_are_totally_ordered),
 		cmocka_unit_test(transaction_ids_sort_by_age),
 		cmocka_unit_test(versions_and_ids_come_back),

@@ -310,7 +310,7 @@ static bool same_key(const Group *g, DorisBytes key)
 }
 
 /* The states of the group with this key; NULL: no memory. */
-static AggregateState *table_find(AggregateTable *t, DorisBytes key)
+static AggregateState *table_find_key(AggregateTable *t, DorisBytes key)
 {
 	uint64_t hash;
 	uint32_t at;
@@ -406,24 +406,22 @@ static bool keep_best(AggregateTable *t, AggregateState *s, AggregateOp op, Dori
 	return true;
 }
 
-static uint64_t big_endian(DorisBytes v)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < v.len; i++)
-		n = n << 8 | v.data[i];
-	return n;
-}
-
 static bool integer_of(DorisBytes v, int64_t *out)
 {
-	if (v.len != 2 && v.len != 4 && v.len != 8)
-		return false;
-	if (v.len == 8)
-		*out = (int64_t) (big_endian(v) ^ UINT64_C(1) << 63);
-	else
-		*out = (int64_t) big_endian(v) - (INT64_C(1) << (8 * v.len - 1));
-	return true;
+	switch (v.len)
+	{
+		case 2:
+			*out = (int64_t) load_big_endian(v.data, 2) - (INT64_C(1) << 15);
+			return true;
+		case 4:
+			*out = (int64_t) load_big_endian(v.data, 4) - (INT64_C(1) << 31);
+			return true;
+		case 8:
+			*out = (int64_t) (load_big_endian(v.data, 8) ^ UINT64_C(1) << 63);
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* Floats are stored with the sign flipped, negative ones with all bits; all ones is the one NaN. */
@@ -431,7 +429,7 @@ static bool float_of(DorisBytes v, AggregateOp op, double *out)
 {
 	if (v.len == 4)
 	{
-		uint32_t bits = (uint32_t) big_endian(v);
+		uint32_t bits = (uint32_t) load_big_endian(v.data, 4);
 		float f;
 
 		bits = bits == UINT32_MAX ? 0x7fc00000u : bits >> 31 ? bits & 0x7fffffffu : ~bits;
@@ -441,7 +439,7 @@ static bool float_of(DorisBytes v, AggregateOp op, double *out)
 	}
 	if (v.len == 8 && op == AGGREGATE_SUM_FLOAT8)
 	{
-		uint64_t bits = big_endian(v);
+		uint64_t bits = load_big_endian(v.data, 8);
 
 		bits = bits == UINT64_MAX ? UINT64_C(0x7ff8) << 48
 			   : bits >> 63		  ? bits & (UINT64_MAX >> 1)
@@ -512,13 +510,13 @@ static DorisStatus no_memory(DorisError *err)
 	return doris_error(err, DORIS_NO_MEMORY, "out of memory for aggregates");
 }
 
-DorisStatus aggregate_row(AggregateTable *t, DorisBytes key, DorisBytes value, DorisError *err)
+/* The states of the group of the row at hand; NULL: no memory. */
+static AggregateState *table_find(AggregateTable *t)
 {
 	const AggregateProgram *p = t->p;
-	AggregateState *s;
 
-	if (!find_columns(t, key, value))
-		return malformed_row(t, err);
+	if (p->ngroups == 0)
+		return t->states;
 	buf_reset(&t->key);
 	for (uint32_t i = 0; i < p->ngroups; i++)
 	{
@@ -528,9 +526,17 @@ DorisStatus aggregate_row(AggregateTable *t, DorisBytes key, DorisBytes value, D
 		if (w->present)
 			buf_put_view(&t->key, w->data);
 	}
-	if (t->key.failed)
-		return no_memory(err);
-	s = table_find(t, (DorisBytes){t->key.data, t->key.len});
+	return t->key.failed ? NULL : table_find_key(t, (DorisBytes){t->key.data, t->key.len});
+}
+
+DorisStatus aggregate_row(AggregateTable *t, DorisBytes key, DorisBytes value, DorisError *err)
+{
+	const AggregateProgram *p = t->p;
+	AggregateState *s;
+
+	if (!find_columns(t, key, value))
+		return malformed_row(t, err);
+	s = table_find(t);
 	if (s == NULL)
 		return no_memory(err);
 	for (uint32_t i = 0; i < p->nsteps; i++, s++)
@@ -692,7 +698,7 @@ DorisStatus aggregate_merge(AggregateTable *t, DorisBytes encoded, DorisError *e
 		if (c.bad)
 			break;
 		key.len = (size_t) (c.p - key.data);
-		s = table_find(t, key);
+		s = table_find_key(t, key);
 		if (s == NULL)
 			return no_memory(err);
 		for (uint32_t i = 0; i < p->nsteps && !c.bad; i++)

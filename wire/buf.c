@@ -113,7 +113,7 @@ uint32_t cursor_count(DorisCursor *c, size_t min_size)
 	return (uint32_t) n;
 }
 
-int bytes_compare(DorisBytes a, DorisBytes b)
+int bytes_compare_whole(DorisBytes a, DorisBytes b)
 {
 	size_t n = a.len < b.len ? a.len : b.len;
 	int order = n > 0 ? memcmp(a.data, b.data, n) : 0;

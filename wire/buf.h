@@ -8,6 +8,7 @@
 #ifndef DORIS_BUF_H
 #define DORIS_BUF_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,38 @@ extern bool buf_grow(DorisBuf *b, size_t n); /* buf_reserve's, when there is no 
  * these run: as calls they were a third of what a row cost.
  */
 
+/*
+ * Integers of 1 to 8 bytes. Those of a known size are one move: compilers make that of a copy, but of a loop over the bytes only
+ * when they unroll it, which gcc does not at -O2.
+ */
+static inline uint64_t load_little_endian(const uint8_t *p, size_t bytes)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p, bytes);
+	return le64toh(v);
+}
+
+static inline uint64_t load_big_endian(const uint8_t *p, size_t bytes)
+{
+	uint64_t v = 0;
+
+	memcpy((uint8_t *) &v + (8 - bytes), p, bytes);
+	return be64toh(v);
+}
+
+static inline void store_little_endian(uint8_t *p, uint64_t v, size_t bytes)
+{
+	v = htole64(v);
+	memcpy(p, &v, bytes);
+}
+
+static inline void store_big_endian(uint8_t *p, uint64_t v, size_t bytes)
+{
+	v = htobe64(v);
+	memcpy(p, (const uint8_t *) &v + (8 - bytes), bytes);
+}
+
 /* Room for n more bytes; false (and failed set) when out of memory. */
 static inline bool buf_reserve(DorisBuf *b, size_t n)
 {
@@ -65,9 +98,7 @@ static inline void buf_put_little_endian(DorisBuf *b, uint64_t v, size_t bytes)
 {
 	if (!buf_reserve(b, bytes))
 		return;
-	/* compilers make one store of it */
-	for (size_t i = 0; i < bytes; i++)
-		b->data[b->len + i] = (uint8_t) (v >> (8 * i));
+	store_little_endian(b->data + b->len, v, bytes);
 	b->len += bytes;
 }
 
@@ -164,12 +195,8 @@ static inline const uint8_t *cursor_raw(DorisCursor *c, size_t len)
 static inline uint64_t cursor_little_endian(DorisCursor *c, size_t bytes)
 {
 	const uint8_t *p = cursor_raw(c, bytes);
-	uint64_t v = 0;
 
-	/* compilers make one load of it */
-	for (size_t i = 0; p != NULL && i < bytes; i++)
-		v |= (uint64_t) p[i] << (8 * i);
-	return v;
+	return p != NULL ? load_little_endian(p, bytes) : 0;
 }
 
 static inline uint8_t cursor_u8(DorisCursor *c)
@@ -226,6 +253,27 @@ extern void cursor_str(DorisCursor *c, char *out, size_t size);
  */
 extern uint32_t cursor_count(DorisCursor *c, size_t min_size);
 
-extern int bytes_compare(DorisBytes a, DorisBytes b); /* memcmp order, shorter first */
+extern int bytes_compare_whole(DorisBytes a, DorisBytes b); /* bytes_compare's, of any length */
+
+/* memcmp order, shorter first */
+static inline int bytes_compare(DorisBytes a, DorisBytes b)
+{
+	if (a.len >= 8 && b.len >= 8)
+	{
+		uint64_t x = load_big_endian(a.data, 8);
+		uint64_t y = load_big_endian(b.data, 8);
+
+		if (x != y)
+			return x < y ? -1 : 1;
+	}
+	else if (a.len == 4 && b.len == 4)
+	{
+		uint64_t x = load_big_endian(a.data, 4);
+		uint64_t y = load_big_endian(b.data, 4);
+
+		return (x > y) - (x < y);
+	}
+	return bytes_compare_whole(a, b);
+}
 
 #endif

@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* SQL's three truth values */
-typedef enum Truth
+/* SQL's three truth values. A byte each: a stack of ints took longer to clear, for each row, than most filters take to run. */
+enum
 {
 	IS_FALSE,
 	IS_TRUE,
 	IS_UNKNOWN
-} Truth;
+};
+typedef uint8_t Truth;
 
 typedef struct FilterStep
 {

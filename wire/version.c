@@ -75,21 +75,6 @@ int txnid_compare(DorisTxnId a, DorisTxnId b)
 	return (a.nonce > b.nonce) - (a.nonce < b.nonce);
 }
 
-static void store_big_endian(uint8_t *out, uint64_t v, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		out[i] = (uint8_t) (v >> (8 * (bytes - 1 - i)));
-}
-
-static uint64_t load_big_endian(const uint8_t *in, int bytes)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < bytes; i++)
-		v = v << 8 | in[i];
-	return v;
-}
-
 void txnid_to_key(DorisTxnId id, uint8_t out[DORIS_TXNID_SIZE])
 {
 	store_big_endian(out, id.clock, 8);
