@@ -8,7 +8,6 @@
 #ifndef DORIS_BUF_H
 #define DORIS_BUF_H
 
-#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,14 +49,24 @@ extern bool buf_grow(DorisBuf *b, size_t n); /* buf_reserve's, when there is no 
 
 /*
  * Integers of 1 to 8 bytes. Those of a known size are one move: compilers make that of a copy, but of a loop over the bytes only
- * when they unroll it, which gcc does not at -O2.
+ * when they unroll it, which gcc does not at -O2. (endian.h has the like, but not for who compiles by plain C11.)
  */
+static inline uint64_t swap_to_little_endian(uint64_t v)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap64(v);
+}
+
+static inline uint64_t swap_to_big_endian(uint64_t v)
+{
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? v : __builtin_bswap64(v);
+}
+
 static inline uint64_t load_little_endian(const uint8_t *p, size_t bytes)
 {
 	uint64_t v = 0;
 
 	memcpy(&v, p, bytes);
-	return le64toh(v);
+	return swap_to_little_endian(v);
 }
 
 static inline uint64_t load_big_endian(const uint8_t *p, size_t bytes)
@@ -65,18 +74,18 @@ static inline uint64_t load_big_endian(const uint8_t *p, size_t bytes)
 	uint64_t v = 0;
 
 	memcpy((uint8_t *) &v + (8 - bytes), p, bytes);
-	return be64toh(v);
+	return swap_to_big_endian(v);
 }
 
 static inline void store_little_endian(uint8_t *p, uint64_t v, size_t bytes)
 {
-	v = htole64(v);
+	v = swap_to_little_endian(v);
 	memcpy(p, &v, bytes);
 }
 
 static inline void store_big_endian(uint8_t *p, uint64_t v, size_t bytes)
 {
-	v = htobe64(v);
+	v = swap_to_big_endian(v);
 	memcpy(p, (const uint8_t *) &v + (8 - bytes), bytes);
 }
 
