@@ -456,7 +456,7 @@ static DorisStatus sum_up(Lead *l, Move *moves, uint32_t n, OperateReply *reply,
 			if (strcmp(reply->moves[k].to, out->to) == 0)
 				needed += reply->moves[k].bytes;
 		out->needed = node != NULL ? plan_disk_needed(needed) : 0; /* none: the group is dropped */
-		out->free = r != NULL ? r->report.disk_free : 0;
+		out->free = r != NULL && r->at != 0 ? r->report.disk_free : PLAN_FREE_UNKNOWN;
 	}
 	return DORIS_OK;
 }

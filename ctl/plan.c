@@ -70,13 +70,16 @@ static void show_moves(const OperateReply *r, bool running)
 	{
 		const PlanMove *m = &r->moves[i];
 		char done[16] = "";
+		char room[24] = "-";
 
 		if (running)
 			snprintf(done, sizeof(done), "%u", m->done);
-		printf("%5u  %-16s %-16s %7u %7s %12llu %14llu %14llu %14llu\n", m->group,
+		if (m->free != PLAN_FREE_UNKNOWN)
+			snprintf(room, sizeof(room), "%llu", (unsigned long long) m->free);
+		printf("%5u  %-16s %-16s %7u %7s %12llu %14llu %14llu %14s\n", m->group,
 			   m->from[0] != '\0' ? m->from : "-", m->to[0] != '\0' ? m->to : "-", m->vnodes, done,
 			   (unsigned long long) m->rows, (unsigned long long) m->bytes,
-			   (unsigned long long) m->needed, (unsigned long long) m->free);
+			   (unsigned long long) m->needed, room);
 	}
 }
 

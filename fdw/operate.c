@@ -286,7 +286,8 @@ static Datum plan_show(FunctionCallInfo fcinfo, Operate *op, int server)
 
 			/* a new group comes from nowhere, one that is dropped goes nowhere */
 			nulls[1] = move->from[0] == '\0';
-			nulls[2] = nulls[8] = move->to[0] == '\0';
+			nulls[2] = move->to[0] == '\0';
+			nulls[8] = move->free == PLAN_FREE_UNKNOWN;
 			values[0] = Int32GetDatum((int32) move->group);
 			values[1] = CStringGetTextDatum(move->from);
 			values[2] = CStringGetTextDatum(move->to);

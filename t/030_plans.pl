@@ -51,6 +51,7 @@ for (1 .. 3)
 {
 	my ($rc, $out) = $cluster->local('add-node');
 	is($out, "spare$_\n", "spare$_") or diag($out);
+	is($cluster->sql("SELECT DISTINCT disk_free IS NULL OR disk_free > 0 FROM doris_plan_expand(1, '{spare$_}')"), 't', '... until it has told what room it has, that is not known: never 0');
 }
 $cluster->wait_for('the nodes have told what they hold', 90, sub {
 	$writer->query('SELECT FROM plans_t WHERE id = 1');    # gives it occasion to send what finishes its transactions

@@ -224,8 +224,10 @@ typedef struct PlanMove
 	uint64_t rows;	 /* about: by what the nodes said last */
 	uint64_t bytes;	 /* about */
 	uint64_t needed; /* bytes of disk that the plan needs at `to`, for all that comes there */
-	uint64_t free;	 /* bytes of disk that are free there, as it said last */
+	uint64_t free;	 /* bytes of disk that are free there, as it said last; PLAN_FREE_UNKNOWN */
 } PlanMove;
+
+#define PLAN_FREE_UNKNOWN UINT64_MAX /* it has said nothing yet, or nothing comes there */
 
 /* A plan, as in the view doris_plans. */
 typedef struct PlanInfo
