@@ -18,7 +18,7 @@ my @open;    # clusters to take down at the end
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 
 # new(nodes => 2, groups => 2, log_nodes => 1, admins => 2, vnodes => 64, no_key => 0, node_opts => "", admin_opts => "",
-# sync => "commit")
+# sync => "commit", cache => 128)
 sub new
 {
 	my ($class, %o) = @_;
