@@ -66,25 +66,20 @@ void buf_set_u32(DorisBuf *b, size_t at, uint32_t v)
 		b->data[at + (size_t) i] = (uint8_t) (v >> (8 * i));
 }
 
-uint64_t cursor_long_varint(DorisCursor *c)
+const uint8_t *varint_read_long(const uint8_t *p, const uint8_t *end, uint64_t *v)
 {
-	uint64_t v = 0;
-
-	for (int shift = 0; shift < 7 * DORIS_VARINT_MAX_BYTES; shift += 7)
+	*v = 0;
+	for (int shift = 0; shift < 7 * DORIS_VARINT_MAX_BYTES && p < end; shift += 7)
 	{
-		uint8_t byte;
+		uint8_t byte = *p++;
 
-		if (c->p >= c->end)
-			break;
-		byte = *c->p++;
 		if (shift == 63 && byte > 1)
 			break; /* more than 64 bits */
-		v |= (uint64_t) (byte & 0x7f) << shift;
+		*v |= (uint64_t) (byte & 0x7f) << shift;
 		if ((byte & 0x80) == 0)
-			return v;
+			return p;
 	}
-	cursor_fail(c);
-	return 0;
+	return NULL;
 }
 
 void cursor_str(DorisCursor *c, char *out, size_t size)

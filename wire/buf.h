@@ -228,13 +228,25 @@ static inline uint64_t cursor_u64(DorisCursor *c)
 	return cursor_little_endian(c, 8);
 }
 
-extern uint64_t cursor_long_varint(DorisCursor *c); /* cursor_varint's, of any length */
+/* cursor_varint's, of any length: what follows it; NULL: malformed, or more than 64 bits. */
+extern const uint8_t *varint_read_long(const uint8_t *p, const uint8_t *end, uint64_t *v);
 
+/* No function of another file sees the cursor, so that compilers can keep it in registers. */
 static inline uint64_t cursor_varint(DorisCursor *c)
 {
+	const uint8_t *next;
+	uint64_t v;
+
 	if (c->p < c->end && *c->p < 0x80)
 		return *c->p++;
-	return cursor_long_varint(c);
+	next = varint_read_long(c->p, c->end, &v);
+	if (next == NULL)
+	{
+		cursor_fail(c);
+		return 0;
+	}
+	c->p = next;
+	return v;
 }
 
 /* A view into the input. */
