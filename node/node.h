@@ -352,6 +352,7 @@ typedef struct Worker
 	int nkept;
 	int kept_cap;
 	RowWas was;		 /* the record that rows_load found last */
+	bool guess_new;	 /* plain.c: the next row is not there yet, as the last one was not */
 	DorisBuf key;	 /* a store key */
 	DorisBuf record; /* an encoded record */
 	DorisBuf index;	 /* an entry of STAGED */
@@ -475,6 +476,9 @@ extern DORIS_MUST_CHECK DorisStatus rows_load(Worker *w, uint32_t vnode, DorisBy
 /* Writes it (or deletes it when empty). It must be the record that rows_load gave last, changed. */
 extern DORIS_MUST_CHECK DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key,
 											  const Record *r, DorisError *err);
+/* Writes a record that is not empty without rows_load before. DUPLICATE: there is one already, nothing was done. */
+extern DORIS_MUST_CHECK DorisStatus rows_add(Worker *w, uint32_t vnode, DorisBytes stored_key,
+											 const Record *r, DorisError *err);
 /* Shape of a row's address: space, sizes. */
 extern DORIS_MUST_CHECK DorisStatus rows_check(const Node *n, const KeyRef *at, size_t value_len,
 											   DorisError *err);

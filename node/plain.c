@@ -69,6 +69,19 @@ static DorisStatus note_higher(const ApplyRequest *m, uint32_t i, DorisVersion v
 	return DORIS_OK;
 }
 
+/*
+ * Loads bring rows that are not there yet, and WiredTiger finds that out by the search that inserting takes: what apply_row would
+ * do with an empty record, without looking for one first. DUPLICATE: there is one.
+ */
+static DorisStatus apply_new_row(Worker *w, const ApplyRow *row, DorisBytes key, DorisError *err)
+{
+	Record *r = &w->row;
+
+	record_clear(r);
+	(void) record_apply(r, row->version, false, row->value);
+	return rows_add(w, row->at.vnode, key, r, err);
+}
+
 static DorisStatus apply_row(Worker *w, const ApplyRequest *m, uint32_t i, ApplyReply *out,
 							 uint32_t *applied, DorisError *err)
 {
@@ -87,9 +100,18 @@ static DorisStatus apply_row(Worker *w, const ApplyRequest *m, uint32_t i, Apply
 		return doris_error(err, DORIS_NO_MEMORY, "apply: out of memory");
 	key.data = w->key.data;
 	key.len = w->key.len;
+	if (w->guess_new && !row->deleted &&
+		!purge_refuses(n, row->at.vnode, row->at.space, row->version))
+	{
+		st = apply_new_row(w, row, key, err);
+		*applied += st == DORIS_OK;
+		if (st != DORIS_DUPLICATE)
+			return st;
+	}
 	st = rows_load(w, row->at.vnode, key, r, err);
 	if (st != DORIS_OK)
 		return st;
+	w->guess_new = record_is_empty(r);
 	highest = r->version;
 	for (int k = 0; k < r->nstaged; k++)
 	{

@@ -23,7 +23,8 @@ bool record_decode_any(DorisBytes data, Record *r)
 	r->version = cursor_version(&c);
 	r->value = cursor_bytes(&c);
 	r->nstaged = cursor_u8(&c);
-	if (c.bad || format != RECORD_FORMAT || r->nstaged > RECORD_MAX_STAGED)
+	if (c.bad || format != RECORD_FORMAT || r->nstaged > RECORD_MAX_STAGED ||
+		(r->nstaged == 0 && (flags & RECORD_FLAG_STAGED) != 0))
 	{
 		r->nstaged = 0;
 		return false;
@@ -55,7 +56,8 @@ void record_encode(DorisBuf *b, const Record *r)
 		return;
 	buf_put_u8(b, RECORD_FORMAT);
 	buf_put_u8(b, (uint8_t) ((r->committed ? RECORD_FLAG_COMMITTED : 0) |
-							 (r->committed && r->tombstone ? RECORD_FLAG_TOMBSTONE : 0)));
+							 (r->committed && r->tombstone ? RECORD_FLAG_TOMBSTONE : 0) |
+							 (r->nstaged > 0 ? RECORD_FLAG_STAGED : 0)));
 	buf_put_version(b, r->version);
 	buf_put_view(b, r->value);
 	buf_put_u8(b, r->nstaged);

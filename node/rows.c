@@ -21,39 +21,66 @@ DorisStatus rows_load(Worker *w, uint32_t vnode, DorisBytes stored_key, Record *
 	return DORIS_OK;
 }
 
-DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key, const Record *r,
-					  DorisError *err)
+static DorisStatus record_bytes(Worker *w, const Record *r, DorisBytes *out, DorisError *err)
 {
-	DorisStatus st;
+	buf_reset(&w->record);
+	record_encode(&w->record, r);
+	if (w->record.failed)
+		return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory for a row of %zu bytes",
+						   node_name(w->node), r->value.len);
+	*out = (DorisBytes){w->record.data, w->record.len};
+	return DORIS_OK;
+}
+
+/* The record is in the store: notes what that changes in what is counted and kept of it. */
+static DorisStatus saved(Worker *w, uint32_t vnode, DorisBytes stored_key, const Record *r,
+						 DorisError *err)
+{
 	bool was_live = w->was.committed && !w->was.tombstone;
 	bool live = record_is_live(r);
-	size_t bytes = r->value.len;
 
-	if (record_is_empty(r))
-		st = w->node->driver->del(w->ss, vnode, stored_key, err);
-	else
-	{
-		DorisBytes value;
-
-		buf_reset(&w->record);
-		record_encode(&w->record, r);
-		if (w->record.failed)
-			return doris_error(err, DORIS_NO_MEMORY, "%s: out of memory for a row of %zu bytes",
-							   node_name(w->node), bytes);
-		value.data = w->record.data;
-		value.len = w->record.len;
-		st = w->node->driver->put(w->ss, vnode, stored_key, value, err);
-	}
-	if (st == DORIS_OK && (live || was_live) && stored_key.data[0] == DORIS_SPACE_ROWS)
+	if ((live || was_live) && stored_key.data[0] == DORIS_SPACE_ROWS)
 	{
 		uint32_t ns = (uint32_t) load_big_endian(stored_key.data + 1, 4);
 		int64_t key = (int64_t) stored_key.len - 5;
 
 		counters_note(w, vnode, ns, (live ? 1 : 0) - (was_live ? 1 : 0),
-					  (live ? key + (int64_t) bytes : 0) -
+					  (live ? key + (int64_t) r->value.len : 0) -
 						  (was_live ? key + (int64_t) w->was.bytes : 0));
 	}
-	return st == DORIS_OK ? kept_note(w, vnode, stored_key, &w->was, r, err) : st;
+	return kept_note(w, vnode, stored_key, &w->was, r, err);
+}
+
+DorisStatus rows_save(Worker *w, uint32_t vnode, DorisBytes stored_key, const Record *r,
+					  DorisError *err)
+{
+	const StoreDriver *d = w->node->driver;
+	DorisBytes value;
+	DorisStatus st;
+
+	if (record_is_empty(r))
+		st = d->del(w->ss, vnode, stored_key, err);
+	else
+	{
+		st = record_bytes(w, r, &value, err);
+		if (st == DORIS_OK)
+			st = d->put(w->ss, vnode, stored_key, value, err);
+	}
+	return st == DORIS_OK ? saved(w, vnode, stored_key, r, err) : st;
+}
+
+DorisStatus rows_add(Worker *w, uint32_t vnode, DorisBytes stored_key, const Record *r,
+					 DorisError *err)
+{
+	DorisBytes value;
+	DorisStatus st = record_bytes(w, r, &value, err);
+
+	if (st == DORIS_OK)
+		st = w->node->driver->add(w->ss, vnode, stored_key, value, err);
+	if (st != DORIS_OK)
+		return st;
+	w->was = (RowWas){0}; /* nothing */
+	return saved(w, vnode, stored_key, r, err);
 }
 
 DorisStatus rows_check(const Node *n, const KeyRef *at, size_t value_len, DorisError *err)

@@ -384,6 +384,19 @@ static DorisStatus mem_put(StoreSession *ss, StoreTable number, DorisBytes key, 
 	return mem_write(ss, number, key, value, err);
 }
 
+static DorisStatus mem_add(StoreSession *ss, StoreTable number, DorisBytes key, DorisBytes value,
+						   DorisError *err)
+{
+	DorisBytes there;
+	DorisStatus st = mem_get(ss, number, key, &there, err);
+
+	if (st == DORIS_NOT_FOUND)
+		return mem_put(ss, number, key, value, err);
+	if (st == DORIS_OK)
+		err->code = st = DORIS_DUPLICATE;
+	return st;
+}
+
 static DorisStatus mem_del(StoreSession *ss, StoreTable number, DorisBytes key, DorisError *err)
 {
 	DorisBytes none = {NULL, 0};
@@ -557,6 +570,7 @@ const StoreDriver store_memory = {
 	.rollback = mem_rollback,
 	.get = mem_get,
 	.put = mem_put,
+	.add = mem_add,
 	.del = mem_del,
 	.scan = mem_scan,
 	.scan_back = mem_scan_back,

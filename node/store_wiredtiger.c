@@ -323,7 +323,7 @@ static DorisStatus cursor_for(StoreSession *ss, StoreTable t, WT_CURSOR **out, D
 		close_cursor_at(ss, ss->hand);
 	}
 	table_uri(t, uri);
-	rc = ss->wt->open_cursor(ss->wt, uri, NULL, NULL, out);
+	rc = ss->wt->open_cursor(ss->wt, uri, NULL, "overwrite=false", out);
 	if (rc == ENOENT)
 		return doris_error(err, DORIS_IO, "the table %s does not exist", uri);
 	if (rc != 0 || *out == NULL)
@@ -456,6 +456,46 @@ static DorisStatus wt_get(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 	return DORIS_OK;
 }
 
+/* Inserts; *there: or not, because the key is there already. The cursor keeps key and value then. */
+static DorisStatus insert_new(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
+							  WT_CURSOR **c, bool *there, DorisError *err)
+{
+	WT_ITEM item = {0};
+	DorisStatus st;
+	int rc;
+
+	release_position(ss);
+	st = cursor_for(ss, t, c, err);
+	if (st != DORIS_OK)
+		return st;
+	item.data = key.data;
+	item.size = key.len;
+	(*c)->set_key(*c, &item);
+	item.data = value.data;
+	item.size = value.len;
+	(*c)->set_value(*c, &item);
+	rc = (*c)->insert(*c);
+	*there = rc == WT_DUPLICATE_KEY;
+	if (rc == 0 || *there)
+		return DORIS_OK;
+	(void) (*c)->reset(*c);
+	return wt_error(rc, "writing to the store", err);
+}
+
+static DorisStatus wt_add(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
+						  DorisError *err)
+{
+	WT_CURSOR *c;
+	bool there;
+	DorisStatus st = insert_new(ss, t, key, value, &c, &there, err);
+
+	if (st != DORIS_OK || !there)
+		return st;
+	(void) c->reset(c);
+	err->code = DORIS_DUPLICATE;
+	return DORIS_DUPLICATE;
+}
+
 static DorisStatus wt_put(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
 						  DorisError *err)
 {
@@ -463,37 +503,31 @@ static DorisStatus wt_put(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 	WT_ITEM item = {0};
 	WT_ITEM at = {0};
 	DorisStatus st;
+	bool there;
 	int rc;
 
 	st = cursor_for(ss, t, &c, err);
 	if (st != DORIS_OK)
 		return st;
-	item.data = value.data;
-	item.size = value.len;
 	/* just read: the cursor stands on the key, no second search */
 	if (ss->positioned == c && c->get_key(c, &at) == 0 && at.size == key.len &&
 		memcmp(at.data, key.data, key.len) == 0)
 	{
+		item.data = value.data;
+		item.size = value.len;
 		c->set_value(c, &item);
-		rc = c->update(c);
 	}
 	else
 	{
+		st = insert_new(ss, t, key, value, &c, &there, err);
+		if (st != DORIS_OK || !there)
+			return st;
+		ss->positioned = c;
+	}
+	rc = c->update(c);
+	if (rc != 0 || !ss->in_transaction)
 		release_position(ss);
-		at.data = key.data;
-		at.size = key.len;
-		c->set_key(c, &at);
-		c->set_value(c, &item);
-		rc = c->insert(c);
-	}
-	if (rc != 0)
-	{
-		(void) c->reset(c);
-		if (ss->positioned == c)
-			ss->positioned = NULL;
-		return wt_error(rc, "writing to the store", err);
-	}
-	return DORIS_OK;
+	return rc == 0 ? DORIS_OK : wt_error(rc, "writing to the store", err);
 }
 
 static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisError *err)
@@ -764,6 +798,7 @@ const StoreDriver store_wiredtiger = {
 	.rollback = wt_rollback,
 	.get = wt_get,
 	.put = wt_put,
+	.add = wt_add,
 	.del = wt_del,
 	.scan = wt_scan,
 	.scan_back = wt_scan_back,

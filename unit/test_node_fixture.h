@@ -355,6 +355,30 @@ static inline DorisVersion put_row(Fixture *f, uint32_t vnode, const char *key, 
 	return version_of(clock);
 }
 
+/* A plain write of one row; *higher: the version that is there and higher, or none. */
+static inline DorisStatus apply(Fixture *f, bool from_client, uint32_t vnode, const char *key,
+								bool deleted, DorisVersion version, const char *value,
+								DorisVersion *higher)
+{
+	ApplyRow row = {
+		{DORIS_SPACE_ROWS, NS, vnode, bytes_of(key)}, deleted, version, bytes_of(value)};
+	ApplyRequest m = {.from_client = from_client, .nrows = 1, .rows = &row};
+	ApplyReply reply;
+	DorisStatus st;
+
+	if (deleted)
+		row.value.len = 0;
+	f->w.need = 0;
+	st = plain_execute(&f->w, f->topo->epoch, &m, &reply, &f->err);
+	assert_false(f->w.locked);
+	if (st != DORIS_OK)
+		return st;
+	if (higher != NULL)
+		*higher = reply.nhigher > 0 ? reply.versions[0] : no_version;
+	apply_reply_free(&reply);
+	return DORIS_OK;
+}
+
 static inline int64_t rows_counted(Fixture *f)
 {
 	NsCount *c = counters_find(f->node, NS, false);

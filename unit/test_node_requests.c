@@ -1,6 +1,6 @@
 /* links: wire node */
 /*
- * test_node_requests.c: plain writes, reads, scans, digests, topologies and messages, by direct calls on the memory
+ * test_node_requests.c: reads, scans, digests, topologies and messages, by direct calls on the memory
  * store.
  */
 #include "test_node_fixture.h"
@@ -22,105 +22,6 @@ static int teardown(void **state)
 	(void) state;
 	fixture_close(&fix);
 	return 0;
-}
-
-/* ---- plain writes ---- */
-
-static DorisStatus apply(Fixture *f, bool from_client, uint32_t vnode, const char *key,
-						 bool deleted, DorisVersion version, const char *value,
-						 DorisVersion *higher)
-{
-	ApplyRow row = {
-		{DORIS_SPACE_ROWS, NS, vnode, bytes_of(key)}, deleted, version, bytes_of(value)};
-	ApplyRequest m = {.from_client = from_client, .nrows = 1, .rows = &row};
-	ApplyReply reply;
-	DorisStatus st;
-
-	if (deleted)
-		row.value.len = 0;
-	f->w.need = 0;
-	st = plain_execute(&f->w, f->topo->epoch, &m, &reply, &f->err);
-	assert_false(f->w.locked);
-	if (st != DORIS_OK)
-		return st;
-	if (higher != NULL)
-		*higher = reply.nhigher > 0 ? reply.versions[0] : no_version;
-	apply_reply_free(&reply);
-	return DORIS_OK;
-}
-
-static void test_plain(void **state)
-{
-	Fixture *f = *state = &fix;
-	uint64_t c = stamp_now(f);
-	DorisVersion higher;
-
-	assert_int_equal(apply(f, true, 1, "a", false, version_of(c), "one", &higher), DORIS_OK);
-	assert_true(version_is_none(higher));
-	assert_true(f->w.need > 0);
-	assert_string_equal(get(f, 1, "a").value, "one");
-	assert_int_equal(rows_counted(f), 1);
-	/* an older one is not applied, and its writer is told */
-	assert_int_equal(apply(f, true, 1, "a", false, version_of(c - 5), "old", &higher), DORIS_OK);
-	assert_int_equal(version_compare(higher, version_of(c)), 0);
-	assert_string_equal(get(f, 1, "a").value, "one");
-	/* a repair is not told */
-	assert_int_equal(apply(f, false, 1, "a", false, version_of(c - 5), "old", &higher), DORIS_OK);
-	assert_true(version_is_none(higher));
-	/* a delete that is repeated */
-	c = stamp_now(f);
-	assert_int_equal(apply(f, true, 1, "a", true, version_of(c), "", &higher), DORIS_OK);
-	assert_int_equal(apply(f, true, 1, "a", true, version_of(c), "", &higher), DORIS_OK);
-	assert_true(version_is_none(higher));
-	assert_false(get(f, 1, "a").row.present);
-	assert_int_equal(rows_counted(f), 0);
-}
-
-static void test_plain_meets_staged(void **state)
-{
-	Fixture *f = *state = &fix;
-	uint64_t before = stamp_now(f);
-	uint64_t c = stamp_now(f);
-	DorisTxnId t = txn_of(c, 1);
-	DorisVersion higher;
-
-	assert_int_equal(stage_one(f, t, c, 1, "a", WRITE_INSERT, no_version, "staged"), 0);
-	/* below the staged one: not acknowledged (rule plain) */
-	assert_int_equal(apply(f, true, 1, "a", false, version_of(before), "plain", &higher), DORIS_OK);
-	assert_int_equal(version_compare(higher, version_of(c)), 0);
-	assert_false(get(f, 1, "a").row.present);
-	/* the staged write itself, as committed elsewhere */
-	assert_int_equal(apply(f, false, 1, "a", false, version_of(c), "staged", &higher), DORIS_OK);
-	assert_string_equal(get(f, 1, "a").value, "staged");
-	assert_int_equal(get(f, 1, "a").row.nstaged, 0);
-	assert_int_equal(outcome(f, t, 1, true), OUTCOME_COMMITTED);
-	/* above a staged one: applied, and what is committed later stays below it */
-	c = stamp_now(f);
-	t = txn_of(c, 2);
-	assert_int_equal(stage_one(f, t, c, 1, "b", WRITE_INSERT, no_version, "staged"), 0);
-	assert_int_equal(apply(f, true, 1, "b", false, version_of(stamp_now(f)), "plain", &higher),
-					 DORIS_OK);
-	assert_true(version_is_none(higher));
-	assert_int_equal(finish(f, 0, t, true, 1), FINISHED);
-	assert_string_equal(get(f, 1, "b").value, "plain");
-	assert_int_equal(rows_counted(f), 2);
-}
-
-static void test_plain_refusals(void **state)
-{
-	Fixture *f = *state = &fix;
-	uint64_t far = stamp_now(f) + ((uint64_t) 60000 << 16);
-
-	assert_int_equal(apply(f, true, 1, "a", false, version_of(far), "x", NULL), DORIS_CLOCK_AHEAD);
-	assert_int_equal(apply(f, true, VNODE_FOREIGN, "a", false, version_of(1), "x", NULL),
-					 DORIS_NOT_OWNER);
-	assert_int_equal(apply(f, true, 1, "a", false, no_version, "x", NULL), DORIS_BAD_MESSAGE);
-	/* repairs are never refused for their stamp */
-	assert_int_equal(apply(f, false, 1, "a", false, version_of(far), "x", NULL), DORIS_OK);
-	assert_true(stamp_now(f) > far);
-	atomic_store(&f->node->disk_full, true);
-	assert_int_equal(apply(f, true, 1, "a", false, version_of(stamp_now(f)), "x", NULL),
-					 DORIS_DISK_FULL);
 }
 
 /* ---- reads ---- */
@@ -825,9 +726,6 @@ static void test_mutated_messages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_plain_meets_staged, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_plain_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_projection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_sample, setup, teardown),

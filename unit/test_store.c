@@ -166,6 +166,34 @@ static void test_single_keys(void **state)
 	check(x, 1, "a", NULL);
 }
 
+static void test_add(void **state)
+{
+	Bench *x = &bench;
+
+	(void) state;
+	for (int within = 0; within < 2; within++)
+	{
+		const char *key = within ? "b" : "a";
+
+		if (within)
+			assert_int_equal(x->d->begin(x->ss, &x->err), DORIS_OK);
+		assert_int_equal(x->d->add(x->ss, 1, b(key), b("one"), &x->err), DORIS_OK);
+		check(x, 1, key, "one");
+		assert_int_equal(x->d->add(x->ss, 1, b(key), b("two"), &x->err), DORIS_DUPLICATE);
+		check(x, 1, key, "one");
+		/* and the transaction goes on */
+		put(x, 1, key, "three");
+		check(x, 1, key, "three");
+		assert_int_equal(x->d->del(x->ss, 1, b(key), &x->err), DORIS_OK);
+		assert_int_equal(x->d->add(x->ss, 1, b(key), b("four"), &x->err), DORIS_OK);
+		check(x, 1, key, "four");
+		if (within)
+			assert_int_equal(x->d->commit(x->ss, &x->err), DORIS_OK);
+	}
+	check(x, 1, "a", "four");
+	check(x, 1, "b", "four");
+}
+
 static void test_read_then_write(void **state)
 {
 	Bench *x = &bench;
@@ -608,6 +636,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(test_single_keys),
+		BOTH(test_add),
 		BOTH(test_read_then_write),
 		BOTH(test_transactions),
 		BOTH(test_ranges),
