@@ -10,6 +10,8 @@
 #include "row.h"
 
 #define MAX_REPLY (16u << 20) /* whatever the asker allows; one row may be bigger */
+#define MANY_KEYS \
+	8 /* from here on one snapshot for all costs less than one, and a copy of the value, for each */
 
 static DorisStatus project(Worker *w, const GetRequest *m, const KeyRef *at, DorisBytes *value,
 						   DorisBuf *into, DorisError *err)
@@ -66,27 +68,17 @@ static DorisStatus read_row(Worker *w, const GetRequest *m, const KeyRef *at, ui
 	return st;
 }
 
-DorisStatus read_execute(Worker *w, uint64_t epoch, const GetRequest *m, DorisBuf *reply,
-						 DorisError *err)
+static DorisStatus check_request(Worker *w, uint64_t epoch, const GetRequest *m, DorisError *err)
 {
 	Node *n = w->node;
 	DorisStatus st = epoch_admit(n, epoch, err);
-	size_t start = reply->len;
-	size_t limit = m->max_bytes == 0 ? DORIS_BATCH_BYTES : m->max_bytes;
-	uint64_t now_ms = clock_wall_ms();
 	uint32_t known_ns = 0;
 	const NsDef *def;
-	uint32_t nrows = 0;
 
-	if (limit > MAX_REPLY)
-		limit = MAX_REPLY;
-	buf_put_u32(reply, 0);
 	for (uint32_t i = 0; st == DORIS_OK && i < m->nkeys; i++)
 	{
 		const KeyRef *at = &m->keys[i];
 
-		if (nrows > 0 && reply->len - start >= limit)
-			break;
 		st = rows_check(n, at, 0, err);
 		if (st == DORIS_OK)
 			st = epoch_check(n, epoch, at->vnode, PLACE_JUDGE, err);
@@ -97,10 +89,35 @@ DorisStatus read_execute(Worker *w, uint64_t epoch, const GetRequest *m, DorisBu
 		}
 		if (st == DORIS_OK)
 			st = tables_need(w, at->vnode, err);
-		if (st == DORIS_OK)
-			st = read_row(w, m, at, now_ms, reply, err);
-		nrows++;
 	}
+	return st;
+}
+
+DorisStatus read_execute(Worker *w, uint64_t epoch, const GetRequest *m, DorisBuf *reply,
+						 DorisError *err)
+{
+	Node *n = w->node;
+	DorisStatus st = check_request(w, epoch, m, err);
+	size_t start = reply->len;
+	size_t limit = m->max_bytes == 0 ? DORIS_BATCH_BYTES : m->max_bytes;
+	uint64_t now_ms = clock_wall_ms();
+	bool many = m->nkeys >= MANY_KEYS;
+	uint32_t nrows = 0;
+
+	if (st != DORIS_OK)
+		return st;
+	if (limit > MAX_REPLY)
+		limit = MAX_REPLY;
+	buf_put_u32(reply, 0);
+	if (many)
+	{
+		locks_clear(w);
+		st = commit_begin(w, err);
+	}
+	while (st == DORIS_OK && nrows < m->nkeys && (nrows == 0 || reply->len - start < limit))
+		st = read_row(w, m, &m->keys[nrows++], now_ms, reply, err);
+	if (many)
+		commit_abandon(w);
 	if (st != DORIS_OK)
 		return st;
 	if (reply->failed)
