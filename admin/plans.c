@@ -340,7 +340,12 @@ static void check_dests(Lead *l, MovePlan *p, const Topology *t, Dest *dests)
 		if (d->waiting == 0)
 			continue;
 		r = reports_of(l, node->id);
-		if (r->report.disk_full || r->report.disk_free < needed)
+		if (r->at == 0)
+		{
+			d->closed = true;
+			set_why(p, "node \"%s\" has not told yet how much disk it has free", node->name);
+		}
+		else if (r->report.disk_full || r->report.disk_free < needed)
 		{
 			d->closed = true;
 			set_why(p, "node \"%s\" has %llu MB of disk free, and needs %llu MB", node->name,

@@ -9,6 +9,18 @@
 #ifndef DORIS_H
 #define DORIS_H
 
+#ifdef __cplusplus
+#define DORIS_C_BEGIN \
+	extern "C"        \
+	{
+#define DORIS_C_END }
+#else
+#define DORIS_C_BEGIN
+#define DORIS_C_END
+#endif
+
+DORIS_C_BEGIN
+
 #include "aggregate.h"
 #include "buf.h"
 #include "msg.h"
@@ -303,5 +315,7 @@ typedef enum DorisPurge
  */
 extern DORIS_MUST_CHECK DorisStatus doris_purge(DorisClient *c, const DorisVnodeCheck *check,
 												uint64_t upto, DorisPurge *out, DorisError *err);
+
+DORIS_C_END
 
 #endif

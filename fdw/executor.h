@@ -438,6 +438,8 @@ typedef struct KeyList
 	bool more; /* keys_next has another one */
 } KeyList;
 
+/* For qsort: DorisBytes in memcmp order. */
+extern int bytes_compare_items(const void *a, const void *b);
 /* keys as in SCAN_KEYS; back: from the last key down. False: there are none. Allocates in the current context. */
 extern bool keys_start(KeyList *k, DorisTable *t, List *keys, const Datum *values,
 					   const bool *nulls, bool back);

@@ -6,7 +6,7 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
-static int compare_bytes(const void *a, const void *b)
+int bytes_compare_items(const void *a, const void *b)
 {
 	return bytes_compare(*(const DorisBytes *) a, *(const DorisBytes *) b);
 }
@@ -15,7 +15,7 @@ static void sort_unique(KeyColumn *k)
 {
 	int n = k->n;
 
-	qsort(k->segments, k->n, sizeof(DorisBytes), compare_bytes);
+	qsort(k->segments, k->n, sizeof(DorisBytes), bytes_compare_items);
 	k->n = 0;
 	for (int i = 0; i < n; i++)
 		if (k->n == 0 || bytes_compare(k->segments[k->n - 1], k->segments[i]) != 0)

@@ -488,11 +488,6 @@ static void emit_compare(BuildContext *c, DorisColumn *col, int op, Datum d)
 	}
 }
 
-static int compare_bytes(const void *a, const void *b)
-{
-	return bytes_compare(*(const DorisBytes *) a, *(const DorisBytes *) b);
-}
-
 /* The column's string begins as the pattern does. */
 static void emit_pattern(BuildContext *c, DorisColumn *col, bool like, Datum d)
 {
@@ -563,7 +558,7 @@ static void emit_in(BuildContext *c, DorisColumn *col, Datum array, Oid other_ty
 	{
 		size_t unique = 0;
 
-		qsort(constants, nconstants, sizeof(DorisBytes), compare_bytes);
+		qsort(constants, nconstants, sizeof(DorisBytes), bytes_compare_items);
 		for (size_t i = 0; i < nconstants; i++)
 			if (unique == 0 || bytes_compare(constants[unique - 1], constants[i]) != 0)
 				constants[unique++] = constants[i];

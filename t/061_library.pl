@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # libdoris as its users have it: the program of docs/libdoris.md, compiled by plain C11 with what pkg-config says of an
-# installed library, against a cluster with a key; also many at once, of which none may lose a line.
+# installed library, against a cluster with a key; also many at once, of which none may lose a line. C++ can read the header too.
 use strict;
 use warnings FATAL => 'all';
 use FindBin;
@@ -30,12 +30,36 @@ my @sanitize = split ' ', $ENV{SANITIZE} // '';
 ($rc, $out) = DorisCluster::run(60, 'sh', '-c',
 	'dir=$1; shift; cc -std=c11 -Wall -Wextra -Werror "$@" -o "$dir/append" "$dir/append.c" $(pkg-config --cflags --libs doris)', 'sh', $dir, @sanitize);
 is($rc, 0, 'the program of docs/libdoris.md compiles by plain C11 without a warning') or BAIL_OUT($out);
+open($fh, '>', "$dir/open.cc") or die "$dir/open.cc: $!";
+print $fh <<'CC';
+#include <cstdio>
+#include <doris.h>
+
+int main(int argc, char **argv)
+{
+	DorisOptions options = {};
+	DorisError err = {};
+	DorisClient *client;
+
+	options.hosts = argc > 1 ? argv[1] : "";
+	options.key_file = argc > 2 ? argv[2] : "";
+	if (doris_connect(&options, &client, &err) != DORIS_OK)
+		return std::fprintf(stderr, "%s\n", err.message), 1;
+	doris_disconnect(client);
+	return 0;
+}
+CC
+close $fh;
+($rc, $out) = DorisCluster::run(60, 'sh', '-c',
+	'dir=$1; shift; clang++ -std=c++11 -Wall -Wextra -Werror "$@" -o "$dir/open" "$dir/open.cc" $(pkg-config --cflags --libs doris)', 'sh', $dir, @sanitize);
+is($rc, 0, 'and a small one by plain C++11') or diag($out);
 
 # ---- run ----
 my $cluster = DorisCluster->new;
 my @append = ("$dir/append", $cluster->{hosts}, $cluster->{key_file} // '');
 $cluster->sql($table);
 is((DorisCluster::run(20, @append))[0], 2, 'misused: 2');
+is_deeply([ DorisCluster::run(20, "$dir/open", @append[ 1, 2 ]) ], [ 0, '' ], 'the one in C++ opens a client');
 is_deeply([ DorisCluster::run(20, @append, 'today', $_) ], [ 0, '' ], "\"$_\" is added") for 'one', 'two';
 is($cluster->sql("SELECT body FROM notes WHERE page = 'today'"), "one\ntwo\n", 'SQL reads both lines');
 

@@ -161,12 +161,13 @@ extern void buf_set_u32(DorisBuf *b, size_t at, uint32_t v);
 
 static inline DorisCursor cursor_of(const void *data, size_t len)
 {
-	static const uint8_t nothing[1];
-	DorisCursor c = {0};
+	static const uint8_t nothing[1] = {0};
+	DorisCursor c;
 
 	/* never NULL, so that pointer arithmetic on an empty input stays defined */
-	c.p = data != NULL ? data : nothing;
+	c.p = data != NULL ? (const uint8_t *) data : nothing;
 	c.end = c.p + (data != NULL ? len : 0);
+	c.bad = false;
 	return c;
 }
 
@@ -252,7 +253,7 @@ static inline uint64_t cursor_varint(DorisCursor *c)
 /* A view into the input. */
 static inline DorisBytes cursor_bytes(DorisCursor *c)
 {
-	DorisBytes v = {0};
+	DorisBytes v = {NULL, 0};
 	uint64_t len = cursor_varint(c);
 
 	if (c->bad || len > cursor_left(c))
