@@ -64,7 +64,10 @@ typedef struct StoreDriver
 					   DorisError *err);
 	DorisStatus (*put)(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
 					   DorisError *err);
-	/* DUPLICATE: the key is there already, nothing was written. Cheaper than get and put for who guesses that it is not. */
+	/*
+	 * Only within a transaction. DUPLICATE: the key is there already, nothing was written. Cheaper than get and put for who
+	 * guesses that it is not.
+	 */
 	DorisStatus (*add)(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
 					   DorisError *err);
 	DorisStatus (*del)(StoreSession *ss, StoreTable t, DorisBytes key,

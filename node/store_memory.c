@@ -388,8 +388,11 @@ static DorisStatus mem_add(StoreSession *ss, StoreTable number, DorisBytes key, 
 						   DorisError *err)
 {
 	DorisBytes there;
-	DorisStatus st = mem_get(ss, number, key, &there, err);
+	DorisStatus st;
 
+	if (!ss->in_transaction)
+		return doris_error(err, DORIS_INTERNAL, "memory store: adding without a transaction");
+	st = mem_get(ss, number, key, &there, err);
 	if (st == DORIS_NOT_FOUND)
 		return mem_put(ss, number, key, value, err);
 	if (st == DORIS_OK)

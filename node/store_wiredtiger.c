@@ -26,6 +26,10 @@
 #include "log.h"
 
 #define TABLE_COUNT (STORE_TABLE_HINTS + 1)
+/* A session has two cursors for a table: one that overwrites, and one, which only add uses, that does not. */
+#define SLOT(table) ((uint32_t) (table))
+#define SLOT_ADD(table) (TABLE_COUNT + (uint32_t) (table))
+#define SLOT_COUNT (2 * TABLE_COUNT)
 #define MAX_OPEN_CURSORS 4096
 #define KEEP_VALUE (1024 * 1024) /* a copy that held more gives its memory back */
 #define CACHE_PATIENCE_MS \
@@ -51,8 +55,8 @@ struct StoreSession
 {
 	Store *store;
 	WT_SESSION *wt;
-	WT_CURSOR **cursors; /* by table; NULL: not open */
-	StoreTable *open;	 /* tables with an open cursor, nopen of them */
+	WT_CURSOR **cursors; /* by slot; NULL: not open */
+	uint32_t *open;		 /* slots with an open cursor, nopen of them */
 	uint32_t nopen;
 	uint32_t hand; /* which is closed next when there are too many */
 	WT_CURSOR
@@ -209,7 +213,7 @@ static DorisStatus wt_session(Store *s, StoreSession **out, DorisError *err)
 	*out = NULL;
 	if (ss != NULL)
 	{
-		ss->cursors = calloc(TABLE_COUNT, sizeof(*ss->cursors));
+		ss->cursors = calloc(SLOT_COUNT, sizeof(*ss->cursors));
 		ss->open = malloc(MAX_OPEN_CURSORS * sizeof(*ss->open));
 	}
 	if (ss == NULL || ss->cursors == NULL || ss->open == NULL)
@@ -248,14 +252,14 @@ static void release_position(StoreSession *ss)
 
 static void close_cursor_at(StoreSession *ss, uint32_t i)
 {
-	StoreTable t = ss->open[i];
-	WT_CURSOR *c = ss->cursors[t];
+	uint32_t slot = ss->open[i];
+	WT_CURSOR *c = ss->cursors[slot];
 
 	if (c == ss->positioned)
 		ss->positioned = NULL;
 	if (c != NULL)
 		(void) c->close(c);
-	ss->cursors[t] = NULL;
+	ss->cursors[slot] = NULL;
 	ss->open[i] = ss->open[--ss->nopen];
 }
 
@@ -265,18 +269,13 @@ static void close_cursors(StoreSession *ss)
 		close_cursor_at(ss, ss->nopen - 1);
 }
 
-static void close_cursor_of(StoreSession *ss, StoreTable t)
+static void close_cursors_of(StoreSession *ss, StoreTable t)
 {
-	if (ss->cursors[t] == NULL)
+	if (ss->cursors[SLOT(t)] == NULL && ss->cursors[SLOT_ADD(t)] == NULL)
 		return;
-	for (uint32_t i = 0; i < ss->nopen; i++)
-	{
-		if (ss->open[i] == t)
-		{
+	for (uint32_t i = ss->nopen; i-- > 0;)
+		if (ss->open[i] == SLOT(t) || ss->open[i] == SLOT_ADD(t))
 			close_cursor_at(ss, i);
-			return;
-		}
-	}
 }
 
 static void wt_idle(StoreSession *ss)
@@ -305,8 +304,10 @@ static void wt_session_close(StoreSession *ss)
 	free(ss);
 }
 
-static DorisStatus cursor_for(StoreSession *ss, StoreTable t, WT_CURSOR **out, DorisError *err)
+static DorisStatus cursor_for(StoreSession *ss, StoreTable t, bool add, WT_CURSOR **out,
+							  DorisError *err)
 {
+	uint32_t slot = add ? SLOT_ADD(t) : SLOT(t);
 	char uri[32];
 	int rc;
 
@@ -314,7 +315,7 @@ static DorisStatus cursor_for(StoreSession *ss, StoreTable t, WT_CURSOR **out, D
 		return doris_error(err, DORIS_INTERNAL, "no table has number %u", t);
 	if (!ss->in_transaction && ss->seen_drops != atomic_load(&ss->store->drops))
 		wt_idle(ss);
-	*out = ss->cursors[t];
+	*out = ss->cursors[slot];
 	if (*out != NULL)
 		return DORIS_OK;
 	if (ss->nopen >= MAX_OPEN_CURSORS)
@@ -323,13 +324,13 @@ static DorisStatus cursor_for(StoreSession *ss, StoreTable t, WT_CURSOR **out, D
 		close_cursor_at(ss, ss->hand);
 	}
 	table_uri(t, uri);
-	rc = ss->wt->open_cursor(ss->wt, uri, NULL, "overwrite=false", out);
+	rc = ss->wt->open_cursor(ss->wt, uri, NULL, add ? "overwrite=false" : NULL, out);
 	if (rc == ENOENT)
 		return doris_error(err, DORIS_IO, "the table %s does not exist", uri);
 	if (rc != 0 || *out == NULL)
 		return wt_error(rc, uri, err);
-	ss->cursors[t] = *out;
-	ss->open[ss->nopen++] = t;
+	ss->cursors[slot] = *out;
+	ss->open[ss->nopen++] = slot;
 	return DORIS_OK;
 }
 
@@ -352,7 +353,7 @@ static DorisStatus wt_drop(StoreSession *ss, StoreTable t, DorisError *err)
 	int rc;
 
 	release_position(ss);
-	close_cursor_of(ss, t);
+	close_cursors_of(ss, t);
 	atomic_fetch_add(&ss->store->drops, 1);
 	table_uri(t, uri);
 	rc = ss->wt->drop(ss->wt, uri, "force=true");
@@ -423,7 +424,7 @@ static DorisStatus wt_get(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 	int rc;
 
 	release_position(ss);
-	st = cursor_for(ss, t, &c, err);
+	st = cursor_for(ss, t, false, &c, err);
 	if (st != DORIS_OK)
 		return st;
 	item.data = key.data;
@@ -456,46 +457,6 @@ static DorisStatus wt_get(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 	return DORIS_OK;
 }
 
-/* Inserts; *there: or not, because the key is there already. The cursor keeps key and value then. */
-static DorisStatus insert_new(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
-							  WT_CURSOR **c, bool *there, DorisError *err)
-{
-	WT_ITEM item = {0};
-	DorisStatus st;
-	int rc;
-
-	release_position(ss);
-	st = cursor_for(ss, t, c, err);
-	if (st != DORIS_OK)
-		return st;
-	item.data = key.data;
-	item.size = key.len;
-	(*c)->set_key(*c, &item);
-	item.data = value.data;
-	item.size = value.len;
-	(*c)->set_value(*c, &item);
-	rc = (*c)->insert(*c);
-	*there = rc == WT_DUPLICATE_KEY;
-	if (rc == 0 || *there)
-		return DORIS_OK;
-	(void) (*c)->reset(*c);
-	return wt_error(rc, "writing to the store", err);
-}
-
-static DorisStatus wt_add(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
-						  DorisError *err)
-{
-	WT_CURSOR *c;
-	bool there;
-	DorisStatus st = insert_new(ss, t, key, value, &c, &there, err);
-
-	if (st != DORIS_OK || !there)
-		return st;
-	(void) c->reset(c);
-	err->code = DORIS_DUPLICATE;
-	return DORIS_DUPLICATE;
-}
-
 static DorisStatus wt_put(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
 						  DorisError *err)
 {
@@ -503,31 +464,67 @@ static DorisStatus wt_put(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 	WT_ITEM item = {0};
 	WT_ITEM at = {0};
 	DorisStatus st;
-	bool there;
 	int rc;
 
-	st = cursor_for(ss, t, &c, err);
+	st = cursor_for(ss, t, false, &c, err);
 	if (st != DORIS_OK)
 		return st;
+	item.data = value.data;
+	item.size = value.len;
 	/* just read: the cursor stands on the key, no second search */
 	if (ss->positioned == c && c->get_key(c, &at) == 0 && at.size == key.len &&
 		memcmp(at.data, key.data, key.len) == 0)
 	{
-		item.data = value.data;
-		item.size = value.len;
 		c->set_value(c, &item);
+		rc = c->update(c);
 	}
 	else
 	{
-		st = insert_new(ss, t, key, value, &c, &there, err);
-		if (st != DORIS_OK || !there)
-			return st;
-		ss->positioned = c;
-	}
-	rc = c->update(c);
-	if (rc != 0 || !ss->in_transaction)
 		release_position(ss);
-	return rc == 0 ? DORIS_OK : wt_error(rc, "writing to the store", err);
+		at.data = key.data;
+		at.size = key.len;
+		c->set_key(c, &at);
+		c->set_value(c, &item);
+		rc = c->insert(c);
+	}
+	if (rc != 0)
+	{
+		(void) c->reset(c);
+		if (ss->positioned == c)
+			ss->positioned = NULL;
+		return wt_error(rc, "writing to the store", err);
+	}
+	return DORIS_OK;
+}
+
+static DorisStatus wt_add(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes value,
+						  DorisError *err)
+{
+	WT_CURSOR *c;
+	WT_ITEM item = {0};
+	DorisStatus st;
+	int rc;
+
+	if (!ss->in_transaction)
+		return doris_error(err, DORIS_INTERNAL, "adding to the store without a transaction");
+	release_position(ss);
+	st = cursor_for(ss, t, true, &c, err);
+	if (st != DORIS_OK)
+		return st;
+	item.data = key.data;
+	item.size = key.len;
+	c->set_key(c, &item);
+	item.data = value.data;
+	item.size = value.len;
+	c->set_value(c, &item);
+	rc = c->insert(c);
+	if (rc == 0)
+		return DORIS_OK;
+	(void) c->reset(c);
+	if (rc != WT_DUPLICATE_KEY)
+		return wt_error(rc, "writing to the store", err);
+	err->code = DORIS_DUPLICATE;
+	return DORIS_DUPLICATE;
 }
 
 static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisError *err)
@@ -538,7 +535,7 @@ static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisE
 	int rc;
 
 	release_position(ss);
-	st = cursor_for(ss, t, &c, err);
+	st = cursor_for(ss, t, false, &c, err);
 	if (st != DORIS_OK)
 		return st;
 	item.data = key.data;
@@ -708,7 +705,7 @@ static DorisStatus wt_bulk(StoreSession *ss, StoreTable t, StoreScan **out, Dori
 	if (sc == NULL)
 		return doris_error(err, DORIS_NO_MEMORY, "opening a bulk load: out of memory");
 	release_position(ss);
-	close_cursor_of(ss, t);
+	close_cursors_of(ss, t);
 	sc->ss = ss;
 	table_uri(t, uri);
 	rc = ss->wt->open_cursor(ss->wt, uri, NULL, "bulk", &sc->cursor);

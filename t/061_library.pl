@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 CC
 close $fh;
 ($rc, $out) = DorisCluster::run(60, 'sh', '-c',
-	'dir=$1; shift; clang++ -std=c++11 -Wall -Wextra -Werror "$@" -o "$dir/open" "$dir/open.cc" $(pkg-config --cflags --libs doris)', 'sh', $dir, @sanitize);
+	'dir=$1; shift; g++ -std=c++11 -Wall -Wextra -Werror "$@" -o "$dir/open" "$dir/open.cc" $(pkg-config --cflags --libs doris)', 'sh', $dir, @sanitize);
 is($rc, 0, 'and a small one by plain C++11') or diag($out);
 
 # ---- run ----

@@ -171,27 +171,75 @@ static void test_add(void **state)
 	Bench *x = &bench;
 
 	(void) state;
+	assert_int_equal(x->d->add(x->ss, 1, b("a"), b("outside"), &x->err), DORIS_INTERNAL);
+	for (int turn = 0; turn < 3; turn++)
+	{
+		assert_int_equal(x->d->begin(x->ss, &x->err), DORIS_OK);
+		assert_int_equal(x->d->add(x->ss, 1, b("a"), b("one"), &x->err), DORIS_OK);
+		check(x, 1, "a", "one");
+		assert_int_equal(x->d->add(x->ss, 1, b("a"), b("two"), &x->err), DORIS_DUPLICATE);
+		check(x, 1, "a", "one");
+		/* and the transaction goes on */
+		put(x, 1, "a", "three");
+		check(x, 1, "a", "three");
+		assert_int_equal(x->d->del(x->ss, 1, b("a"), &x->err), DORIS_OK);
+		assert_int_equal(x->d->add(x->ss, 1, b("a"), b("four"), &x->err), DORIS_OK);
+		check(x, 1, "a", "four");
+		if (turn == 0)
+		{
+			x->d->rollback(x->ss);
+			check(x, 1, "a", NULL);
+			continue;
+		}
+		assert_int_equal(x->d->commit(x->ss, &x->err), DORIS_OK);
+		check(x, 1, "a", "four");
+		assert_int_equal(x->d->begin(x->ss, &x->err), DORIS_OK);
+		assert_int_equal(x->d->add(x->ss, 1, b("a"), b("five"), &x->err), DORIS_DUPLICATE);
+		assert_int_equal(x->d->commit(x->ss, &x->err), DORIS_OK);
+		check(x, 1, "a", "four");
+		assert_int_equal(x->d->del(x->ss, 1, b("a"), &x->err), DORIS_OK);
+	}
+}
+
+/* A scan goes on where it stood, whatever its session writes beside it, within a transaction or without. */
+static void test_scan_beside_writes(void **state)
+{
+	Bench *x = &bench;
+
+	(void) state;
 	for (int within = 0; within < 2; within++)
 	{
-		const char *key = within ? "b" : "a";
+		StoreScan *sc;
+		DorisBytes k;
+		DorisBytes v;
+		int n = 0;
 
+		for (int i = 0; i < 10; i++)
+		{
+			char key[16];
+
+			(void) snprintf(key, sizeof(key), "k%d", i);
+			put(x, 1, key, "value");
+		}
+		put(x, STORE_TABLE_META, "other", "value");
 		if (within)
 			assert_int_equal(x->d->begin(x->ss, &x->err), DORIS_OK);
-		assert_int_equal(x->d->add(x->ss, 1, b(key), b("one"), &x->err), DORIS_OK);
-		check(x, 1, key, "one");
-		assert_int_equal(x->d->add(x->ss, 1, b(key), b("two"), &x->err), DORIS_DUPLICATE);
-		check(x, 1, key, "one");
-		/* and the transaction goes on */
-		put(x, 1, key, "three");
-		check(x, 1, key, "three");
-		assert_int_equal(x->d->del(x->ss, 1, b(key), &x->err), DORIS_OK);
-		assert_int_equal(x->d->add(x->ss, 1, b(key), b("four"), &x->err), DORIS_OK);
-		check(x, 1, key, "four");
+		assert_int_equal(x->d->scan(x->ss, 1, b(""), b(""), &sc, &x->err), DORIS_OK);
+		while (x->d->next(sc, &k, &v, &x->err) == DORIS_OK && n < 100)
+		{
+			n++;
+			put(x, STORE_TABLE_META, "other", "again");
+			assert_int_equal(x->d->del(x->ss, STORE_TABLE_META, b("absent"), &x->err), DORIS_OK);
+			if (within)
+				assert_int_equal(x->d->add(x->ss, STORE_TABLE_META, b("other"), b("no"), &x->err),
+								 DORIS_DUPLICATE);
+		}
+		x->d->scan_close(sc);
+		assert_int_equal(n, 10);
 		if (within)
 			assert_int_equal(x->d->commit(x->ss, &x->err), DORIS_OK);
+		check(x, STORE_TABLE_META, "other", "again");
 	}
-	check(x, 1, "a", "four");
-	check(x, 1, "b", "four");
 }
 
 static void test_read_then_write(void **state)
@@ -637,6 +685,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(test_single_keys),
 		BOTH(test_add),
+		BOTH(test_scan_beside_writes),
 		BOTH(test_read_then_write),
 		BOTH(test_transactions),
 		BOTH(test_ranges),
