@@ -16,7 +16,7 @@
  * enum            the label                                 escaped (equality only)
  * numeric(p,s)    ordered form (codec_numeric.c)            escaped
  * numeric         ordered form, u16 display scale           escaped ordered form; datum also in the value
- * timetz          big-endian UTC time, then zone            the same
+ * timetz          big-endian UTC time, then zone            the same (codec_time.c, as other dates and times)
  * interval        binary send                               128-bit compare value; datum also in the value
  * inet, cidr      ordered form (codec_net.c)                the same
  * arrays, composites   element by element (codec_nested.c)  -
@@ -31,12 +31,9 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "common/int128.h"
-#include "datatype/timestamp.h"
 #include "tsearch/ts_type.h"
 #include "utils/builtins.h"
 #include "utils/cash.h"
-#include "utils/date.h"
 #include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -47,7 +44,6 @@
 #define MACADDR_WIDTH 6
 #define MACADDR8_WIDTH 8
 #define TIMETZ_WIDTH 12
-#define INTERVAL_KEY_WIDTH 16
 
 void codec_malformed(const ColumnCodec *c)
 {
@@ -152,51 +148,6 @@ static inline float4 float4_from_ordered(uint32 bits)
 	bits = bits >> 31 ? bits & ~(1U << 31) : ~bits;
 	memcpy(&v, &bits, sizeof(v));
 	return v;
-}
-
-/* ---- interval: what interval_cmp compares ---- */
-
-static void interval_put_key(const Interval *v, StringInfo out)
-{
-	int64 days = (int64) v->month * DAYS_PER_MONTH + v->day;
-	INT128 span = int64_to_int128(v->time);
-	uint64 high;
-	uint64 low;
-
-	int128_add_int64_mul_int64(&span, days, USECS_PER_DAY);
-#if defined(USE_NATIVE_INT128)
-	high = (uint64) (span >> 64);
-	low = (uint64) span;
-#else
-	high = (uint64) span.hi;
-	low = span.lo;
-#endif
-	codec_put_be(out, high ^ (UINT64CONST(1) << 63), 8);
-	codec_put_be(out, low, 8);
-}
-
-/* An interval that compares equal: whole days and the rest of a day. */
-static Datum interval_from_key(const ColumnCodec *c, const uint8 *data)
-{
-	uint64 high = load_big_endian(data, 8) ^ (UINT64CONST(1) << 63);
-	uint64 low = load_big_endian(data + 8, 8);
-	Interval *v = palloc0(sizeof(Interval));
-	float8 span = (float8) (int64) high * 18446744073709551616.0 + (float8) low;
-	float8 days = trunc(span / USECS_PER_DAY);
-
-	if ((high == 0 && low <= (uint64) PG_INT64_MAX) ||
-		(high == PG_UINT64_MAX && low > (uint64) PG_INT64_MAX))
-	{
-		v->day = (int32) ((int64) low / USECS_PER_DAY);
-		v->time = (int64) low % USECS_PER_DAY;
-	}
-	else
-	{
-		/* over 292,000 years: months first; good to a few hours, which is all that a message needs */
-		v->month = (int32) Max(Min(days / DAYS_PER_MONTH, PG_INT32_MAX), PG_INT32_MIN);
-	}
-	(void) c;
-	return IntervalPGetDatum(v);
 }
 
 /* ---- what a type can do ---- */
@@ -460,13 +411,6 @@ static void binary_put(ColumnCodec *c, Datum d, StringInfo out)
 	pfree(sent);
 }
 
-static void timetz_put(const TimeTzADT *v, StringInfo out)
-{
-	/* as timetz_cmp: the time in UTC first, then the zone, greater zones first */
-	codec_put_be(out, (uint64) (v->time + v->zone * USECS_PER_SEC) ^ (UINT64CONST(1) << 63), 8);
-	codec_put_be(out, (uint32) v->zone ^ (1U << 31), 4);
-}
-
 void codec_put_value(ColumnCodec *c, Datum d, StringInfo out)
 {
 	switch ((CodecKind) c->kind)
@@ -588,44 +532,6 @@ static size_t value_width(const ColumnCodec *c)
 		default:
 			return c->key_width;
 	}
-}
-
-/* Dates and times, which have bounds that the rest of PostgreSQL relies on. */
-static Datum moment_get(const ColumnCodec *c, const uint8 *data)
-{
-	int64 v;
-	TimeTzADT *timetz;
-
-	if (c->kind == CODEC_DATE)
-	{
-		DateADT date = (DateADT) ((uint32) load_big_endian(data, 4) ^ (1U << 31));
-
-		if (!DATE_NOT_FINITE(date) && !IS_VALID_DATE(date))
-			codec_malformed(c);
-		return DateADTGetDatum(date);
-	}
-	v = (int64) (load_big_endian(data, 8) ^ (UINT64CONST(1) << 63));
-	if (c->kind == CODEC_TIMESTAMP)
-	{
-		if (!TIMESTAMP_NOT_FINITE(v) && !IS_VALID_TIMESTAMP(v))
-			codec_malformed(c);
-		return TimestampGetDatum(v);
-	}
-	if (c->kind == CODEC_TIME)
-	{
-		if (v < 0 || v > USECS_PER_DAY)
-			codec_malformed(c);
-		return TimeADTGetDatum(v);
-	}
-	timetz = palloc(sizeof(TimeTzADT));
-	timetz->zone = (int32) ((uint32) load_big_endian(data + 8, 4) ^ (1U << 31));
-	if (timetz->zone <= -TZDISP_LIMIT || timetz->zone >= TZDISP_LIMIT || v < -USECS_PER_DAY ||
-		v > 2 * USECS_PER_DAY)
-		codec_malformed(c);
-	timetz->time = v - timetz->zone * USECS_PER_SEC;
-	if (timetz->time < 0 || timetz->time > USECS_PER_DAY)
-		codec_malformed(c);
-	return TimeTzADTPGetDatum(timetz);
 }
 
 static Datum fixed_get(const ColumnCodec *c, const uint8 *data)
@@ -800,7 +706,7 @@ Datum codec_get_key(ColumnCodec *c, const uint8 *segment, size_t len)
 	{
 		if (len != c->key_width)
 			codec_malformed(c);
-		return c->kind == CODEC_INTERVAL ? interval_from_key(c, segment) : fixed_get(c, segment);
+		return c->kind == CODEC_INTERVAL ? interval_get_key(segment) : fixed_get(c, segment);
 	}
 	plain = palloc(len + 1);
 	n = codec_unescape(segment, len, plain);

@@ -11,6 +11,7 @@
 
 #include <sys/socket.h>
 
+#include "utils/date.h"
 #include "utils/inet.h"
 
 typedef enum CodecKind
@@ -105,6 +106,14 @@ extern int numeric_typmod_dscale(int32 typmod);
 #define CODEC_INET_WIDTH 34
 extern void inet_put_ordered(inet *addr, StringInfo out);
 extern Datum inet_get_ordered(const ColumnCodec *c, const uint8 *data, bool is_cidr);
+
+/* codec_time.c */
+#define INTERVAL_KEY_WIDTH 16
+extern void interval_put_key(const Interval *v, StringInfo out); /* what interval_cmp compares */
+extern Datum
+interval_get_key(const uint8 *data); /* compares equal: whole days and the rest of a day */
+extern void timetz_put(const TimeTzADT *v, StringInfo out);
+extern Datum moment_get(const ColumnCodec *c, const uint8 *data); /* of the kinds with bounds */
 
 /* codec_nested.c */
 extern void nested_init(ColumnCodec *c, Oid element, MemoryContext context);

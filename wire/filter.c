@@ -401,6 +401,13 @@ static bool run(const Filter *f, DorisBytes key, DorisBytes value)
 
 bool filter_pass(const Filter *f, const NsDef *def, DorisBytes key, DorisBytes value)
 {
+	Truth truth;
+
 	(void) def;
-	return f == NULL || run(f, key, value);
+	if (f == NULL)
+		return true;
+	/* most are one condition, which needs no stack */
+	if (f->nsteps == 1 && f->steps[0].op != FILTER_TRUE)
+		return judge_column(f, &f->steps[0], key, value, &truth) && truth == IS_TRUE;
+	return run(f, key, value);
 }
