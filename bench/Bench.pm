@@ -33,7 +33,7 @@ sub new
 sub build
 {
 	my $build = "$DorisCluster::root/build";
-	my ($rc, $out) = DorisCluster::run(600, 'make', '-s', '--no-print-directory', '-C', $DorisCluster::root, "BUILD=$build", map { "$build/$_" } @_);
+	my ($rc, $out) = DorisCluster::run(600, 'make', '-s', '--no-print-directory', '-C', $DorisCluster::root, "BUILD=$build", 'SANITIZE=', map { "$build/$_" } @_);
 	die "cannot build @_:\n$out" if $rc != 0;
 	return $build;
 }
