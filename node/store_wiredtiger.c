@@ -415,6 +415,20 @@ static void wt_rollback(StoreSession *ss)
 
 /* ---- single keys ---- */
 
+/* The table's cursor with the key set, nothing positioned. */
+static DorisStatus cursor_with_key(StoreSession *ss, StoreTable t, bool add, DorisBytes key,
+								   WT_CURSOR **out, DorisError *err)
+{
+	WT_ITEM item = {.data = key.data, .size = key.len};
+	DorisStatus st;
+
+	release_position(ss);
+	st = cursor_for(ss, t, add, out, err);
+	if (st == DORIS_OK)
+		(*out)->set_key(*out, &item);
+	return st;
+}
+
 static DorisStatus wt_get(StoreSession *ss, StoreTable t, DorisBytes key, DorisBytes *value,
 						  DorisError *err)
 {
@@ -423,13 +437,9 @@ static DorisStatus wt_get(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 	DorisStatus st;
 	int rc;
 
-	release_position(ss);
-	st = cursor_for(ss, t, false, &c, err);
+	st = cursor_with_key(ss, t, false, key, &c, err);
 	if (st != DORIS_OK)
 		return st;
-	item.data = key.data;
-	item.size = key.len;
-	c->set_key(c, &item);
 	rc = c->search(c);
 	if (rc == WT_NOTFOUND)
 	{
@@ -501,21 +511,15 @@ static DorisStatus wt_add(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 						  DorisError *err)
 {
 	WT_CURSOR *c;
-	WT_ITEM item = {0};
+	WT_ITEM item = {.data = value.data, .size = value.len};
 	DorisStatus st;
 	int rc;
 
 	if (!ss->in_transaction)
 		return doris_error(err, DORIS_INTERNAL, "adding to the store without a transaction");
-	release_position(ss);
-	st = cursor_for(ss, t, true, &c, err);
+	st = cursor_with_key(ss, t, true, key, &c, err);
 	if (st != DORIS_OK)
 		return st;
-	item.data = key.data;
-	item.size = key.len;
-	c->set_key(c, &item);
-	item.data = value.data;
-	item.size = value.len;
 	c->set_value(c, &item);
 	rc = c->insert(c);
 	if (rc == 0)
@@ -530,17 +534,12 @@ static DorisStatus wt_add(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisError *err)
 {
 	WT_CURSOR *c;
-	WT_ITEM item = {0};
 	DorisStatus st;
 	int rc;
 
-	release_position(ss);
-	st = cursor_for(ss, t, false, &c, err);
+	st = cursor_with_key(ss, t, false, key, &c, err);
 	if (st != DORIS_OK)
 		return st;
-	item.data = key.data;
-	item.size = key.len;
-	c->set_key(c, &item);
 	rc = c->remove(c);
 	(void) c->reset(c);
 	if (rc != 0 && rc != WT_NOTFOUND)

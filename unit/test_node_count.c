@@ -15,7 +15,6 @@
 #define OPEN 5		   /* transactions, at most */
 #define STEPS 4000
 
-static Fixture fix;
 static char home[FIXTURE_HOME_SIZE];
 
 static int setup(void **state)

@@ -206,6 +206,23 @@ static inline void fixture_close(Fixture *f)
 	topology_unref(f->topo);
 }
 
+/* The node that a program's tests share one after the other; these two are cmocka's, for one on the memory store. */
+static Fixture fix;
+
+static inline int fixture_setup(void **state)
+{
+	(void) state;
+	fixture_open(&fix);
+	return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+	(void) state;
+	fixture_close(&fix);
+	return 0;
+}
+
 static inline uint64_t stamp_now(Fixture *f)
 {
 	return clock_next(&f->node->clock);

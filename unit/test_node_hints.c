@@ -13,7 +13,6 @@
 #define MB (1u << 20)
 #define PORT 21001
 
-static Fixture fix;
 static char home[FIXTURE_HOME_SIZE];
 
 /* ---- topologies ---- */

@@ -6,22 +6,7 @@
 
 #include <time.h>
 
-static Fixture fix;
 static char home[FIXTURE_HOME_SIZE];
-
-static int setup(void **state)
-{
-	(void) state;
-	fixture_open(&fix);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void) state;
-	fixture_close(&fix);
-	return 0;
-}
 
 static int home_setup(void **state)
 {
@@ -234,9 +219,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_plain_meets_staged, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_plain_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plain, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_plain_meets_staged, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_plain_refusals, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_many, home_setup, home_teardown),
 	};
 

@@ -6,22 +6,6 @@
  */
 #include "test_node_bodies.h"
 
-static Fixture fix;
-
-static int setup(void **state)
-{
-	(void) state;
-	fixture_open(&fix);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void) state;
-	fixture_close(&fix);
-	return 0;
-}
-
 static DorisStatus replay_at(Fixture *f, uint64_t epoch, uint16_t type, DorisBytes body,
 							 ReplayResult *out)
 {
@@ -282,11 +266,11 @@ static void test_rehold_poison(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_rehold_stage, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rehold_outcomes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rehold_full_row, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rehold_apply, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rehold_poison, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rehold_stage, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_rehold_outcomes, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_rehold_full_row, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_rehold_apply, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_rehold_poison, fixture_setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests_name("rehold", tests, NULL, NULL);

@@ -8,22 +8,6 @@
 #include "filter.h"
 #include "sample.h"
 
-static Fixture fix;
-
-static int setup(void **state)
-{
-	(void) state;
-	fixture_open(&fix);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void) state;
-	fixture_close(&fix);
-	return 0;
-}
-
 /* ---- reads ---- */
 
 static void test_get_projection(void **state)
@@ -726,20 +710,21 @@ static void test_mutated_messages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_get_projection, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scan_pages, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scan_sample, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scan_in_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scan_staged_and_filter, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scan_refusals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_digest, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_topology_rules, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_leftover_tables, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dropped_namespace, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_recount, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_heartbeat, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mutated_messages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_get_projection, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_scan_pages, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_scan_sample, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_scan_in_order, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_scan_staged_and_filter, fixture_setup,
+										fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_scan_refusals, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_digest, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_topology_rules, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_leftover_tables, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_dropped_namespace, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_recount, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_heartbeat, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_messages, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_mutated_messages, fixture_setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests_name("requests", tests, NULL, NULL);

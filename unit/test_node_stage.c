@@ -4,22 +4,6 @@
  */
 #include "test_node_fixture.h"
 
-static Fixture fix;
-
-static int setup(void **state)
-{
-	(void) state;
-	fixture_open(&fix);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void) state;
-	fixture_close(&fix);
-	return 0;
-}
-
 static void test_insert_commit(void **state)
 {
 	Fixture *f = *state = &fix;
@@ -494,26 +478,28 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_insert_commit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_insert_duplicate, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_update_delete_bases, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_one_staged_write_per_row, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_base_proves_commit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_repeats_are_harmless, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_finish_before_stage, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refusals_last, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_abort, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_all_or_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_several_messages, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_partial_abort, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_decision_rows, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_horizon, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_epochs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refusals_lapse, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_incomplete_copy_holds_unjudged, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_clock_ahead, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_insert_commit, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_insert_duplicate, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_update_delete_bases, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_one_staged_write_per_row, fixture_setup,
+										fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_base_proves_commit, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_repeats_are_harmless, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_finish_before_stage, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals_last, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_abort, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_all_or_nothing, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_several_messages, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_partial_abort, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_decision_rows, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_horizon, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_epochs, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals_lapse, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_incomplete_copy_holds_unjudged, fixture_setup,
+										fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_clock_ahead, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_bad_requests, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_full_disk, fixture_setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests_name("stage", tests, NULL, NULL);

@@ -9,7 +9,6 @@
 #define THREADS 4
 #define ROUNDS 300
 
-static Fixture fix;
 static char home[FIXTURE_HOME_SIZE];
 static pthread_barrier_t together;
 static atomic_int winners;
