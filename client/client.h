@@ -15,6 +15,7 @@
 #include "doris.h"
 #include "envelope.h"
 #include "fault.h"
+#include "filter.h"
 #include "seal.h"
 #include "transport.h"
 
@@ -257,7 +258,16 @@ typedef struct Projection
 	bool no_values;
 	uint32_t ncolumns;
 	const uint16_t *columns;
+	DorisBytes
+		filter; /* filter.h program: what it does not pass counts as not there; empty: all rows */
+	const Filter *judge; /* the same, of ns's rows */
+	const NsDef *ns;
 } Projection;
+
+/* The columns of a whole value, in the arena; key: for the error. */
+extern DORIS_MUST_CHECK DorisStatus value_project(Arena *a, DorisBytes key, DorisBytes value,
+												  const uint16_t *columns, uint32_t ncolumns,
+												  DorisBytes *out, DorisError *err);
 
 typedef struct RawGet
 {
@@ -271,7 +281,8 @@ typedef struct RawGet
 
 /*
  * Asks for all rows, all nodes at once. OK: every entry has its own status; err then holds the last failure.
- * Else CANCELLED or NO_MEMORY. A node that does not answer within slice_ms gives TIMEOUT.
+ * Else CANCELLED or NO_MEMORY. A node that does not answer within slice_ms gives TIMEOUT. With a filter, rows with a
+ * staged write come whole and unfiltered.
  */
 extern DORIS_MUST_CHECK DorisStatus raw_get(DorisClient *c, Topology *t, RawGet *gets, uint32_t n,
 											const Projection *p, Arena *a, int slice_ms,

@@ -106,14 +106,23 @@ typedef struct DorisRow
 
 typedef struct DorisRows DorisRows; /* owns the memory that rows point into */
 
+typedef struct DorisGetSpec
+{
+	const uint16_t *columns; /* rising ids; NULL: all */
+	uint32_t ncolumns;
+	bool no_values; /* found and version only */
+	DorisBytes
+		filter; /* filter.h program: a row that it does not pass is not found; empty: all rows */
+} DorisGetSpec;
+
 /*
  * Reads keys, each at its lead copy, all nodes at once; settles staged writes by *meet*. Rows in
- * the order of the keys. columns NULL: all (ncolumns ignored); rising ids. no_values: found and version only.
+ * the order of the keys. spec NULL: whole rows.
  */
 extern DORIS_MUST_CHECK DorisStatus doris_get(DorisClient *c, const NsDef *ns,
 											  const DorisBytes *keys, uint32_t nkeys,
-											  const uint16_t *columns, uint32_t ncolumns,
-											  bool no_values, DorisRows **out, DorisError *err);
+											  const DorisGetSpec *spec, DorisRows **out,
+											  DorisError *err);
 extern const DorisRow *doris_rows(const DorisRows *r, uint32_t *n);
 extern void doris_rows_free(DorisRows *r);
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "client.h"
-#include "row.h"
 
 #define MEET_SLICE_MS 1000 /* for one attempt; the readers above try again to their deadline */
 #define MEET_ABANDONED_MS \
@@ -62,20 +61,9 @@ static DorisStatus answer_staged(MeetRow *m, const Projection *p, Arena *a, Dori
 	m->found = !s->deleted;
 	m->version = s->version;
 	m->value = s->deleted || p->no_values ? (DorisBytes){NULL, 0} : s->value;
-	if (m->at.space == DORIS_SPACE_ROWS && m->value.len > 0 && !p->all_columns && !p->no_values)
-	{
-		DorisBuf out;
-		bool good;
-
-		buf_init(&out);
-		good = row_project(m->value, p->columns, p->ncolumns, &out) && !out.failed &&
-			   arena_copy(a, (DorisBytes){out.data, out.len}, &m->value);
-		buf_free(&out);
-		if (!good)
-			return doris_error(err, DORIS_BAD_MESSAGE, "the value staged at key %s does not decode",
-							   key_text(m->at.key));
-	}
-	return DORIS_OK;
+	if (m->at.space != DORIS_SPACE_ROWS || p->all_columns)
+		return DORIS_OK;
+	return value_project(a, m->at.key, m->value, p->columns, p->ncolumns, &m->value, err);
 }
 
 /* ---- decision rows ---- */

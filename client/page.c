@@ -4,7 +4,6 @@
  */
 #include <stdlib.h>
 
-#include "row.h"
 #include "scan.h"
 
 /* Puts the answer in the row's place, filtered and projected. */
@@ -28,21 +27,10 @@ static DorisStatus page_put(DorisScan *s, Page *p, uint32_t i, bool found, Doris
 		return aggregate_row(s->groups, r->key, value, err);
 	}
 	r->value = value;
-	if (s->spec.columns != NULL && value.len > 0)
-	{
-		DorisBuf out;
-		bool good;
-
-		buf_init(&out);
-		good = row_project(value, s->spec.columns, s->spec.ncolumns, &out) && !out.failed &&
-			   arena_copy(&p->arena, (DorisBytes){out.data, out.len}, &r->value);
-		buf_free(&out);
-		if (!good)
-			return doris_error(err, DORIS_IO,
-							   "the value at key %s of namespace \"%s\" does not decode",
-							   key_text(r->key), s->ns->name);
-	}
-	return DORIS_OK;
+	if (s->spec.columns == NULL)
+		return DORIS_OK;
+	return value_project(&p->arena, r->key, value, s->spec.columns, s->spec.ncolumns, &r->value,
+						 err);
 }
 
 DorisStatus page_settle(DorisScan *s, Page *p, Topology *t, uint32_t node, uint32_t nstaged,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "row.h"
 
 #define RAW_MAX_KEYS 8192				/* of one message */
 #define RAW_MAX_REPLY DORIS_BATCH_BYTES /* bytes of one reply, unless one row is bigger */
@@ -42,6 +43,25 @@ typedef struct RawRun
 	uint32_t cap;
 	Call **waiting;
 } RawRun;
+
+DorisStatus value_project(Arena *a, DorisBytes key, DorisBytes value, const uint16_t *columns,
+						  uint32_t ncolumns, DorisBytes *out, DorisError *err)
+{
+	DorisBuf b;
+	DorisStatus st = DORIS_OK;
+
+	*out = value;
+	if (value.len == 0)
+		return DORIS_OK;
+	buf_init(&b);
+	if (!row_project(value, columns, ncolumns, &b))
+		st = doris_error(err, DORIS_BAD_MESSAGE, "the value at key %s does not decode",
+						 key_text(key));
+	else if (b.failed || !arena_copy(a, (DorisBytes){b.data, b.len}, out))
+		st = client_no_memory(err);
+	buf_free(&b);
+	return st;
+}
 
 static void ask_fail(RawRun *r, Ask *a, DorisStatus st)
 {
@@ -148,6 +168,7 @@ static DorisStatus ask_send(RawRun *r, Ask *a, DorisError *err)
 					  .no_values = p->no_values,
 					  .ncolumns = p->ncolumns,
 					  .columns = (uint16_t *) (uintptr_t) p->columns,
+					  .filter = p->filter,
 					  .max_bytes = RAW_MAX_REPLY};
 
 	req.keys = max == 1 ? &one : malloc(max * sizeof(KeyRef));

@@ -129,8 +129,29 @@ static DorisStatus round_plan(ReadRound *r, DorisError *err)
 	return DORIS_OK;
 }
 
+/* What a row with a staged write is by its outcome; of a filter it has not been judged, and is whole. */
+static DorisStatus answer_met(ReadRound *r, GetKey *k, const MeetRow *m, DorisError *err)
+{
+	const Projection *p = r->projection;
+
+	k->done = true;
+	k->found = m->found;
+	k->version = m->version;
+	k->value = m->value;
+	if (p->judge == NULL || !k->found)
+		return DORIS_OK;
+	k->found = filter_pass(p->judge, p->ns, k->at.key, m->value);
+	if (p->no_values || !k->found)
+		k->value = (DorisBytes){NULL, 0};
+	else if (!p->all_columns)
+		return value_project(r->arena, k->at.key, m->value, p->columns, p->ncolumns, &k->value,
+							 err);
+	return DORIS_OK;
+}
+
 static DorisStatus round_meet(ReadRound *r, uint32_t nstaged, DorisError *err)
 {
+	static const Projection whole = {.all_columns = true};
 	MeetRow *rows = calloc(nstaged, sizeof(*rows));
 	uint32_t *which = calloc(nstaged, sizeof(*which));
 	uint32_t n = 0;
@@ -153,21 +174,17 @@ static DorisStatus round_meet(ReadRound *r, uint32_t nstaged, DorisError *err)
 		rows[n] = (MeetRow){.at = g->at, .node = g->node->id, .row = g->row};
 		which[n++] = r->which[i];
 	}
-	st = meet_rows(r->c, r->topo, rows, n, r->projection, r->arena, r->until, &why);
+	st = meet_rows(r->c, r->topo, rows, n, r->projection->judge != NULL ? &whole : r->projection,
+				   r->arena, r->until, &why);
 	for (i = 0; i < n && st == DORIS_OK; i++)
 	{
-		GetKey *k = &r->keys[which[i]];
-
 		if (rows[i].outcome == TXN_OPEN)
 		{
 			r->open = true;
 			r->left++;
-			continue;
 		}
-		k->done = true;
-		k->found = rows[i].found;
-		k->version = rows[i].version;
-		k->value = rows[i].value;
+		else
+			st = answer_met(r, &r->keys[which[i]], &rows[i], &why);
 	}
 	if (r->open)
 		r->last = why;
@@ -344,13 +361,17 @@ DorisStatus get_keys(DorisClient *c, GetKey *keys, uint32_t n, const Projection 
 
 /* ---- the public face ---- */
 DorisStatus doris_get(DorisClient *c, const NsDef *ns, const DorisBytes *keys, uint32_t nkeys,
-					  const uint16_t *columns, uint32_t ncolumns, bool no_values, DorisRows **out,
-					  DorisError *err)
+					  const DorisGetSpec *spec, DorisRows **out, DorisError *err)
 {
-	Projection p = {.all_columns = columns == NULL,
-					.no_values = no_values,
-					.ncolumns = columns == NULL ? 0 : ncolumns,
-					.columns = columns};
+	static const DorisGetSpec whole = {0};
+	const DorisGetSpec *what = spec != NULL ? spec : &whole;
+	Projection p = {.all_columns = what->columns == NULL,
+					.no_values = what->no_values,
+					.ncolumns = what->columns == NULL ? 0 : what->ncolumns,
+					.columns = what->columns,
+					.filter = what->filter,
+					.ns = ns};
+	Filter *judge = NULL;
 	DorisRows *r = calloc(1, sizeof(*r));
 	GetKey *gets = calloc(nkeys > 0 ? nkeys : 1, sizeof(*gets));
 	DorisStatus st = DORIS_OK;
@@ -360,6 +381,9 @@ DorisStatus doris_get(DorisClient *c, const NsDef *ns, const DorisBytes *keys, u
 	client_begin(c);
 	if (r == NULL || gets == NULL)
 		st = client_no_memory(err);
+	else
+		st = filter_decode(p.filter, ns, &judge, err);
+	p.judge = judge;
 	for (i = 0; i < nkeys && st == DORIS_OK; i++)
 	{
 		gets[i].at = (KeyRef){.space = DORIS_SPACE_ROWS, .ns = ns->id, .key = keys[i]};
@@ -388,6 +412,7 @@ DorisStatus doris_get(DorisClient *c, const NsDef *ns, const DorisBytes *keys, u
 			st = client_no_memory(err);
 	}
 	free(gets);
+	filter_free(judge);
 	if (st != DORIS_OK)
 	{
 		doris_rows_free(r);

@@ -52,7 +52,7 @@ static DorisStatus one(Bencher *b, DorisClient *c, DorisBuf *key, DorisBuf *valu
 		return doris_apply(c, &w, 1, &b->err);
 	}
 	DorisRows *rows;
-	DorisStatus st = doris_get(c, b->ns, &k, 1, NULL, 0, false, &rows, &b->err);
+	DorisStatus st = doris_get(c, b->ns, &k, 1, NULL, &rows, &b->err);
 
 	if (st == DORIS_OK)
 		doris_rows_free(rows);

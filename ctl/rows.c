@@ -76,8 +76,7 @@ int verb_get(Ctl *ctl)
 		if (i == ctl->nargs)
 		{
 			code = CTL_OK;
-			if (doris_get(ctl->client, &ns, rows.views, rows.n, NULL, 0, false, &got, &err) !=
-				DORIS_OK)
+			if (doris_get(ctl->client, &ns, rows.views, rows.n, NULL, &got, &err) != DORIS_OK)
 				code = ctl_fail(&err);
 		}
 	}
@@ -142,6 +141,7 @@ static int write_rows(Ctl *ctl, const NsDef *ns, const Rows *rows, bool deletes)
 	DorisRows *there = NULL;
 	DorisError err;
 	uint32_t n;
+	static const DorisGetSpec versions = {.no_values = true};
 	int code = CTL_OK;
 
 	if (list.writes == NULL)
@@ -149,7 +149,7 @@ static int write_rows(Ctl *ctl, const NsDef *ns, const Rows *rows, bool deletes)
 		fputs("dorisctl: out of memory\n", stderr);
 		return CTL_FAILED;
 	}
-	if (doris_get(ctl->client, ns, rows->views, rows->n, NULL, 0, true, &there, &err) != DORIS_OK)
+	if (doris_get(ctl->client, ns, rows->views, rows->n, &versions, &there, &err) != DORIS_OK)
 		code = ctl_fail(&err);
 	else
 	{

@@ -467,6 +467,7 @@ typedef struct DorisLookup
 	DorisHandle *handle;   /* takes the rows received */
 	const uint16 *columns; /* to fetch; NULL: all */
 	uint32 ncolumns;
+	DorisBytes filter;	 /* of what is not the transaction's own; see DorisGetSpec */
 	WriteBuffer *buffer; /* NULL: nothing written */
 	CommandId before;	 /* sees states older than this */
 	DorisWork *work;

@@ -31,6 +31,10 @@ void lookup_fetch(DorisLookup *l, const DorisBytes *keys, uint32 n)
 	}
 	if (nask > 0)
 	{
+		DorisGetSpec spec = {.columns = l->columns,
+							 .ncolumns = l->ncolumns,
+							 .no_values = l->columns != NULL && l->ncolumns == 0,
+							 .filter = l->filter};
 		DorisError err = {0};
 		DorisStatus status;
 		const DorisRow *rows;
@@ -38,8 +42,7 @@ void lookup_fetch(DorisLookup *l, const DorisBytes *keys, uint32 n)
 
 		work_begin(l->work, l->client);
 		do
-			status = doris_get(l->client, l->table->ns, ask, nask, l->columns, l->ncolumns,
-							   l->columns != NULL && l->ncolumns == 0, &l->handle->rows, &err);
+			status = doris_get(l->client, l->table->ns, ask, nask, &spec, &l->handle->rows, &err);
 		while (status == DORIS_NO_NAMESPACE && table_follow(l->table, l->client, l->handle));
 		work_end(l->work, l->client);
 		if (status != DORIS_OK)

@@ -343,7 +343,7 @@ static DorisBytes old_value(DorisModify *m, DorisBytes key)
 		return own.value;
 	handle_clear(m->handle);
 	work_begin(m->work, m->client);
-	status = doris_get(m->client, m->table->ns, &key, 1, NULL, 0, false, &m->handle->rows, &err);
+	status = doris_get(m->client, m->table->ns, &key, 1, NULL, &m->handle->rows, &err);
 	work_end(m->work, m->client);
 	if (status != DORIS_OK)
 		doris_ereport(&err, m->table->ns->name, key);

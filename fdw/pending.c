@@ -96,6 +96,8 @@ void pending_insert(DorisModify *m, const Datum *values, const bool *nulls)
 	MemoryContextSwitchTo(old);
 }
 
+static const DorisGetSpec versions = {.no_values = true};
+
 /* Looks at keys in the cluster: found and version only. Into the handle's rows. */
 const DorisRow *pending_look(DorisModify *m, const DorisBytes *keys, uint32 n)
 {
@@ -107,7 +109,7 @@ const DorisRow *pending_look(DorisModify *m, const DorisBytes *keys, uint32 n)
 	handle_clear(m->handle);
 	work_begin(m->work, m->client);
 	do
-		status = doris_get(m->client, m->table->ns, keys, n, NULL, 0, true, &m->handle->rows, &err);
+		status = doris_get(m->client, m->table->ns, keys, n, &versions, &m->handle->rows, &err);
 	while (status == DORIS_NO_NAMESPACE && table_follow(m->table, m->client, m->handle));
 	work_end(m->work, m->client);
 	if (status != DORIS_OK)
@@ -153,8 +155,8 @@ void pending_verify(void)
 		return;
 	unverified.nkeys = 0;
 	h = handle_create();
-	status = doris_get(unverified.client, unverified.table->ns, unverified.keys, n, NULL, 0, true,
-					   &got, &err);
+	status = doris_get(unverified.client, unverified.table->ns, unverified.keys, n, &versions, &got,
+					   &err);
 	h->rows = got;
 	if (status != DORIS_OK)
 		doris_ereport(&err, unverified.table->ns->name, EMPTY_BYTES);

@@ -4,7 +4,8 @@
  * Three kinds of paths. A lookup (point or multi get), when every column of the key is bound by equality, by = ANY, or by every arm of
  * an OR, to something that does not look at this table: a constant, a run-time parameter, or in a parameterized path a
  * column of another table (key_plan.c). A range, when a prefix of the key is bound, or the column after it bounded: it reads one
- * vnode if the prefix routes. Else a scan of all vnodes. What the nodes can judge beyond that goes to them as a filter.
+ * vnode if the prefix routes. Else a scan of all vnodes. What the nodes can judge beyond that goes to them as a filter; for
+ * one row it stays here, where it costs less than to send it.
  *
  * Where a scan in key order is of use (order.c) it is a path of its own: the nodes merge their vnodes, which costs a cursor
  * for each of them and each page.
@@ -242,7 +243,7 @@ static ForeignPath *access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess 
 	Cost startup = p->round_trip + local.startup;
 	Cost run;
 	Cost sent = 0;
-	double fetched;
+	double fetched; /* rows that come here */
 	ForeignPath *path;
 
 	switch (access)
@@ -252,9 +253,15 @@ static ForeignPath *access_path(PlannerInfo *root, RelOptInfo *rel, DorisAccess 
 			run = 0;
 			break;
 		case ACCESS_MULTI:
-			fetched = key_plan_keys(root, kp);
-			run = floor(fetched / KEYS_PER_ROUND_TRIP) * p->round_trip + fetched * COST_KEY;
+		{
+			double keys = key_plan_keys(root, kp);
+
+			fetched = keys * clauselist_selectivity(
+								 root, list_difference_ptr(p->filter_rinfos, key_plan_rinfos(kp)),
+								 rel->relid, JOIN_INNER, NULL);
+			run = floor(keys / KEYS_PER_ROUND_TRIP) * p->round_trip + keys * COST_KEY;
 			break;
+		}
 		default:
 		{
 			double read = rel->tuples;
@@ -338,12 +345,13 @@ static void add_base_paths(PlannerInfo *root, RelOptInfo *rel, DorisAccess acces
 ForeignPath *plan_joined_path(PlannerInfo *root, RelOptInfo *rel, double keys, double batches)
 {
 	const RelPlan *p = rel->fdw_private;
-	Cost startup = p->round_trip + rel->baserestrictcost.startup;
-	Cost run = (batches - 1) * p->round_trip +
-			   keys * (COST_KEY + cpu_tuple_cost + rel->baserestrictcost.per_tuple);
+	Cost startup = p->round_trip + p->local_cost.startup;
+	Cost run = (batches - 1) * p->round_trip + keys * COST_KEY +
+			   keys * p->filter_selectivity * (cpu_tuple_cost + p->local_cost.per_tuple);
 
 	ForeignPath *path = compat_create_foreignscan_path(
-		root, rel, clamp_row_est(keys), startup, startup + run, NULL,
+		root, rel, clamp_row_est(keys * Min(rel->rows / Max(rel->tuples, 1), 1)), startup,
+		startup + run, NULL,
 		list_make3(makeInteger((int) ACCESS_JOINED), makeInteger((int) DORIS_ANY_ORDER), NIL));
 
 	path->path.parallel_safe = false;
@@ -621,6 +629,7 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 	List *private;
 	bool system = false;
 	bool ignored = false;
+	bool ships = access != ACCESS_POINT;
 	int nkey_quals;
 	ListCell *lc;
 
@@ -641,14 +650,13 @@ ForeignScan *plan_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPat
 
 		if (ri->pseudoconstant || key_plan_upholds(&kp, ri))
 			continue;
-		if ((access == ACCESS_SCAN || access == ACCESS_RANGE) &&
-			ship_filter_add(root, p->table, rel->relid, ri->clause, &f))
+		if (ships && ship_filter_add(root, p->table, rel->relid, ri->clause, &f))
 		{
 			recheck = lappend(recheck, ri->clause);
 			continue;
 		}
 		local = lappend(local, ri->clause);
-		if ((access == ACCESS_SCAN || access == ACCESS_RANGE) && !list_member_ptr(key_rinfos, ri) &&
+		if (ships && !list_member_ptr(key_rinfos, ri) &&
 			ship_filter_narrow(root, p->table, rel->relid, ri->clause, &f))
 			recheck = lappend(recheck, ri->clause);
 	}

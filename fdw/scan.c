@@ -410,18 +410,37 @@ static void open_scan(DorisScanState *s)
 		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
 }
 
+/* The filter for the nodes; false: no row can pass it. */
+static bool start_filter(DorisScanState *s, DorisBytes *out)
+{
+	ShipResult result = ship_filter_build(s->table, s->steps, s->values, s->nulls, out);
+
+	s->recheck_all = result == SHIP_HERE;
+	return result != SHIP_NO_ROWS;
+}
+
+static void start_lookup(DorisScanState *s)
+{
+	DorisLookup *l = &s->lookup;
+
+	*l = (DorisLookup){.table = s->table,
+					   .client = s->client,
+					   .handle = s->handle,
+					   .buffer = s->buffer,
+					   .before = s->before,
+					   .work = s->work};
+	if (!start_filter(s, &l->filter))
+		s->done = true;
+	l->columns = s->recheck_all ? s->columns_recheck : s->columns;
+	l->ncolumns = s->recheck_all ? s->ncolumns_recheck : s->ncolumns;
+}
+
 static void start_scan(DorisScanState *s)
 {
-	switch (ship_filter_build(s->table, s->steps, s->values, s->nulls, &s->spec.filter))
+	if (!start_filter(s, &s->spec.filter))
 	{
-		case SHIP_NO_ROWS:
-			s->done = true;
-			return;
-		case SHIP_HERE:
-			s->recheck_all = true;
-			break;
-		case SHIP_FILTER:
-			break;
+		s->done = true;
+		return;
 	}
 	if (s->program.len > 0 && (s->recheck_all || s->buffer != NULL))
 		return;
@@ -456,29 +475,23 @@ static void start(ForeignScanState *node)
 	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(s->context);
 	s->started = true;
-	s->done = s->recheck_all = s->cluster_done = s->held = false;
+	s->done = s->cluster_done = s->held = false;
 	s->at = s->ngiven = 0;
 	s->asked = s->chosen = false;
 	s->buffer_pos = 0;
 	s->vnodes = NULL;
 	memset(&s->spec, 0, sizeof(s->spec));
 	s->buffer = buffer_find(s->table);
-	s->lookup = (DorisLookup){.table = s->table,
-							  .client = s->client,
-							  .handle = s->handle,
-							  .columns = s->columns,
-							  .ncolumns = s->ncolumns,
-							  .buffer = s->buffer,
-							  .before = s->before,
-							  .work = s->work};
 	evaluate(node);
 	switch (s->access)
 	{
 		case ACCESS_POINT:
 		case ACCESS_MULTI:
 			s->key_list.more = start_keys(s);
+			start_lookup(s);
 			break;
 		case ACCESS_JOINED:
+			start_lookup(s);
 			break;
 		case ACCESS_RANGE:
 			if (!start_range(s))
@@ -513,9 +526,18 @@ static void next_batch(DorisScanState *s)
 	MemoryContextSwitchTo(old);
 }
 
-static TupleTableSlot *store_lookup(ForeignScanState *node, const LookupRow *row)
+/* The row of the lookup's i-th key; NULL: there is none that its conditions let through. */
+static TupleTableSlot *store_lookup(ForeignScanState *node, uint32 i)
 {
-	return store_row(node, row->key, row->value, row->version, row->own);
+	DorisScanState *s = node->fdw_state;
+	bool judge;
+	LookupRow row;
+
+	if (!lookup_row(&s->lookup, i, &row))
+		return NULL;
+	judge = s->steps != NIL && (row.own || s->recheck_all);
+	(void) store_row(node, row.key, row.value, row.version, judge);
+	return !judge || recheck(node) ? node->ss.ss_ScanTupleSlot : NULL;
 }
 
 static TupleTableSlot *iterate_lookup(ForeignScanState *node)
@@ -524,12 +546,12 @@ static TupleTableSlot *iterate_lookup(ForeignScanState *node)
 
 	for (;;)
 	{
-		LookupRow row;
-
 		if (s->at < s->lookup.n)
 		{
-			if (lookup_row(&s->lookup, s->at++, &row))
-				return store_lookup(node, &row);
+			TupleTableSlot *slot = store_lookup(node, s->at++);
+
+			if (slot != NULL)
+				return slot;
 			continue;
 		}
 		if (!s->key_list.more)
@@ -579,7 +601,6 @@ DorisTable *scan_table(ForeignScanState *node)
 static TupleTableSlot *iterate_joined(ForeignScanState *node)
 {
 	DorisScanState *s = node->fdw_state;
-	LookupRow row;
 
 	if (!s->chosen)
 		return NULL;
@@ -594,7 +615,7 @@ static TupleTableSlot *iterate_joined(ForeignScanState *node)
 		MemoryContextSwitchTo(old);
 		s->asked = true;
 	}
-	return lookup_row(&s->lookup, s->at, &row) ? store_lookup(node, &row) : NULL;
+	return store_lookup(node, s->at);
 }
 
 /* ---- ranges and scans ---- */

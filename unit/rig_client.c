@@ -115,7 +115,7 @@ DorisStatus rig_read(DorisClient *c, const char *key, char *out, size_t size, Do
 	DorisRows *rows;
 	const DorisRow *row;
 	uint32_t n;
-	DorisStatus st = doris_get(c, rig_ns(c), &k, 1, NULL, 0, false, &rows, err);
+	DorisStatus st = doris_get(c, rig_ns(c), &k, 1, NULL, &rows, err);
 
 	out[0] = '\0';
 	if (st != DORIS_OK)

@@ -283,8 +283,8 @@ static int child_scans(Rig *r, void *arg)
 			text[i][len + 1] = 1;
 			keys[i] = (DorisBytes){(uint8_t *) text[i], (size_t) len + 2};
 		}
-		RIG_CHECK(doris_get(c, rig_ns(c), keys, 1000, NULL, 0, false, &rows, &err) == DORIS_OK,
-				  "%s", err.message);
+		RIG_CHECK(doris_get(c, rig_ns(c), keys, 1000, NULL, &rows, &err) == DORIS_OK, "%s",
+				  err.message);
 		got = doris_rows(rows, &ngot);
 		RIG_CHECK(ngot == 1000, "%u", ngot);
 		for (i = 0; i < 1000; i++)
@@ -543,8 +543,7 @@ static int child_big(Rig *r, void *arg)
 	}
 	RIG_CHECK(rig_commit(c, w, 3, &result, &err) == DORIS_OK, "%s", err.message);
 	key = rig_key("big-1");
-	RIG_CHECK(doris_get(c, rig_ns(c), &key, 1, NULL, 0, false, &rows, &err) == DORIS_OK, "%s",
-			  err.message);
+	RIG_CHECK(doris_get(c, rig_ns(c), &key, 1, NULL, &rows, &err) == DORIS_OK, "%s", err.message);
 	RIG_CHECK(doris_rows(rows, &n)[0].value.len == value[1].len, "%zu",
 			  doris_rows(rows, &n)[0].value.len);
 	doris_rows_free(rows);

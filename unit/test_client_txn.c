@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "filter.h"
 #include "rig.h"
 #include "txn.h"
 
@@ -335,14 +336,59 @@ static int child_prepare_death(Rig *r, void *arg)
 	return 0;
 }
 
+/* How many of the rows a GET finds whose filter asks for the value. */
+static int found_with(DorisClient *c, const Death *d, const char *value, bool no_values)
+{
+	static const uint16_t column = RIG_COLUMN;
+	DorisGetSpec spec = {.columns = &column, .ncolumns = 1, .no_values = no_values};
+	DorisBytes keys[3];
+	DorisBuf steps;
+	DorisBuf program;
+	DorisRows *rows;
+	const DorisRow *got;
+	DorisError err;
+	uint32_t n;
+	int found = 0;
+
+	for (int i = 0; i < d->rows; i++)
+	{
+		char key[64];
+
+		death_key(d, i, key, sizeof(key));
+		keys[i] = rig_key(key);
+	}
+	buf_init(&steps);
+	buf_init(&program);
+	filter_put_compare(&steps, FILTER_EQ, RIG_COLUMN, value, strlen(value));
+	filter_finish(&program, 1, &steps);
+	spec.filter = (DorisBytes){program.data, program.len};
+	RIG_CHECK(doris_get(c, rig_ns(c), keys, (uint32_t) d->rows, &spec, &rows, &err) == DORIS_OK,
+			  "%s", err.message);
+	got = doris_rows(rows, &n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		RIG_CHECK(!got[i].found || strcmp(rig_text(got[i].value), no_values ? "" : value) == 0,
+				  "a row with \"%s\"", rig_text(got[i].value));
+		RIG_CHECK(got[i].found || got[i].value.len == 0, "a value of a row that is not found");
+		found += got[i].found;
+	}
+	doris_rows_free(rows);
+	buf_free(&steps);
+	buf_free(&program);
+	return found;
+}
+
 /* Readers see all or nothing at once; a writer gets through, at the latest when the dead one has expired. */
 static int child_survives(Rig *r, void *arg)
 {
 	const Death *d = arg;
 	DorisClient *c = rig_connect(r, 10000);
 	const char *seen = NULL;
+	int news = found_with(c, d, "new", false);
+	int olds = found_with(c, d, "old", true);
 	int i;
 
+	RIG_CHECK(news + olds == d->rows && (news == 0 || olds == 0), "%d new, %d old", news, olds);
 	for (i = 0; i < d->rows; i++)
 	{
 		char key[64];
@@ -352,7 +398,7 @@ static int child_survives(Rig *r, void *arg)
 		death_key(d, i, key, sizeof(key));
 		RIG_CHECK(rig_read(c, key, text, sizeof(text), NULL, &err) == DORIS_OK, "%s", err.message);
 		if (seen == NULL)
-			seen = strcmp(text, "new") == 0 ? "new" : "old";
+			seen = news > 0 ? "new" : "old";
 		RIG_CHECK(strcmp(text, seen) == 0, "%s is %s, the first was %s", key, text, seen);
 	}
 	if (!d->either)

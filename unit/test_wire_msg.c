@@ -160,7 +160,8 @@ static void put_get_request(DorisBuf *b)
 					.no_values = true,
 					.ncolumns = 2,
 					.columns = columns,
-					.max_bytes = 1};
+					.max_bytes = 1,
+					.filter = BYTES("filter")};
 
 	get_request_encode(b, &m);
 }
@@ -476,6 +477,7 @@ static void fields_arrive(void **state)
 	assert_true(get.no_values);
 	assert_false(get.all_columns);
 	assert_int_equal(get.columns[1], 65535);
+	assert_int_equal(bytes_compare(get.filter, BYTES("filter")), 0);
 	get_request_free(&get);
 
 	buf_reset(&b);

@@ -347,11 +347,14 @@ typedef struct GetRequest
 	uint32_t ncolumns;
 	uint16_t *columns;	/* rising ids */
 	uint32_t max_bytes; /* the reply may stop after this much: fewer rows than keys, at least one */
+	DorisBytes filter;	/* filter.h program, for rows of one namespace; empty: all */
 } GetRequest;
 
 typedef struct GetReply
 {
-	uint32_t nrows; /* the first nrows keys */
+	/* the first nrows keys. With a filter: rows that it does not pass are not present; staged ones come unfiltered and
+	   with all columns: the asker settles them, then filters */
+	uint32_t nrows;
 	RowState *rows;
 } GetReply;
 extern void get_request_encode(DorisBuf *b, const GetRequest *m);

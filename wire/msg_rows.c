@@ -21,6 +21,7 @@
 #define FLAG_ORDERED 8
 #define FLAG_REVERSE 16
 #define FLAG_SAMPLE 32
+#define FLAG_FILTER 64
 
 static uint8_t read_flags(DorisCursor *c, uint8_t possible)
 {
@@ -36,9 +37,12 @@ static uint8_t read_flags(DorisCursor *c, uint8_t possible)
 void get_request_encode(DorisBuf *b, const GetRequest *m)
 {
 	buf_put_u8(b, (uint8_t) ((m->all_columns ? FLAG_ALL_COLUMNS : 0) |
-							 (m->no_values ? FLAG_NO_VALUES : 0)));
+							 (m->no_values ? FLAG_NO_VALUES : 0) |
+							 (m->filter.len > 0 ? FLAG_FILTER : 0)));
 	buf_put_varint(b, m->max_bytes);
 	msg_put_columns(b, m->columns, m->ncolumns);
+	if (m->filter.len > 0)
+		buf_put_view(b, m->filter);
 	buf_put_varint(b, m->nkeys);
 	for (uint32_t i = 0; i < m->nkeys; i++)
 		msg_put_keyref(b, &m->keys[i]);
@@ -51,11 +55,17 @@ DorisStatus get_request_decode(DorisBytes body, GetRequest *out, DorisError *err
 	uint8_t flags;
 
 	memset(out, 0, sizeof(*out));
-	flags = read_flags(&c, FLAG_ALL_COLUMNS | FLAG_NO_VALUES);
+	flags = read_flags(&c, FLAG_ALL_COLUMNS | FLAG_NO_VALUES | FLAG_FILTER);
 	out->all_columns = (flags & FLAG_ALL_COLUMNS) != 0;
 	out->no_values = (flags & FLAG_NO_VALUES) != 0;
 	out->max_bytes = msg_read_u32(&c);
 	out->columns = msg_read_columns(&c, &out->ncolumns, &no_memory);
+	if ((flags & FLAG_FILTER) != 0)
+	{
+		out->filter = cursor_bytes(&c);
+		if (out->filter.len == 0)
+			c.bad = true;
+	}
 	out->keys = msg_read_array(&c, KEYREF_MIN_SIZE, DORIS_MAX_KEYS, sizeof(KeyRef), &out->nkeys,
 							   &no_memory);
 	for (uint32_t i = 0; i < out->nkeys && !c.bad; i++)

@@ -130,7 +130,7 @@ static YcsbResult get(YcsbTarget *t, DorisBytes key, DorisVersion *version)
 	uint32_t n;
 	YcsbResult result = YCSB_MISSING;
 
-	if (doris_get(d->client, &d->ns, &key, 1, NULL, 0, false, &rows, &err) != DORIS_OK)
+	if (doris_get(d->client, &d->ns, &key, 1, NULL, &rows, &err) != DORIS_OK)
 		return failed(t, &err);
 	row = doris_rows(rows, &n);
 	if (n == 1 && row->found)
