@@ -29,6 +29,8 @@ typedef struct StoreOptions
 {
 	const char *home;	  /* directory, exists */
 	uint64_t cache_bytes; /* the engine's cache */
+	uint64_t
+		checkpoint_ms; /* from one checkpoint to the next, when something was written; 0: the driver's choice */
 } StoreOptions;
 
 typedef struct StoreUsage

@@ -47,6 +47,7 @@ struct Store
 	WT_CONNECTION *conn;
 	char *home;
 	uint64_t cache_bytes;
+	Checkpoints *checkpoints;
 	_Atomic uint64_t drops; /* generation: raised before each drop */
 	pthread_mutex_t backup; /* WiredTiger allows one backup cursor */
 };
@@ -64,6 +65,7 @@ struct StoreSession
 	DorisBuf value; /* outside: the copy that get returned */
 	uint64_t seen_drops; /* generation of drops up to which cursors were let go */
 	bool in_transaction;
+	uint64_t written; /* bytes, by the transaction so far */
 };
 
 struct StoreScan
@@ -152,8 +154,10 @@ static WT_EVENT_HANDLER event_handler = {on_error, on_message, NULL, NULL};
 /* Closes the engine, if it is open. */
 static void store_free(Store *s)
 {
-	int rc = s->conn != NULL ? s->conn->close(s->conn, NULL) : 0;
+	int rc;
 
+	checkpoints_stop(s->checkpoints);
+	rc = s->conn != NULL ? s->conn->close(s->conn, NULL) : 0;
 	if (rc != 0)
 		log_line(LOG_ERROR, "closing the store: %s", wiredtiger_strerror(rc));
 	(void) pthread_mutex_destroy(&s->backup);
@@ -181,14 +185,16 @@ static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 		"create,cache_size=%lluB,cache_max_wait_ms=%d,session_max=512,statistics=(none),"
 		"log=(enabled=true,archive=true,file_max=32MB,prealloc=false),"
 		"transaction_sync=(enabled=false),"
-		"checkpoint=(wait=30,log_size=256MB),"
 		"file_manager=(close_idle_time=3600,close_handle_minimum=20000),"
-		"eviction=(threads_min=1,threads_max=2),"
-		"eviction_dirty_target=15,eviction_dirty_trigger=40",
+		"eviction=(threads_min=1,threads_max=2)," STORE_DIRTY_TARGET ",eviction_dirty_trigger=40",
 		(unsigned long long) o->cache_bytes, CACHE_PATIENCE_MS);
 	rc = wiredtiger_open(o->home, &event_handler, config, &s->conn);
 	if (rc == 0)
+	{
 		st = files_remove_unknown(s->conn, s->home, err);
+		if (st == DORIS_OK)
+			st = checkpoints_start(s->conn, o, &s->checkpoints, err);
+	}
 	else
 		st = doris_error(err, rc == ENOSPC ? DORIS_DISK_FULL : DORIS_IO,
 						 "opening the store in %s: %s", o->home, wiredtiger_strerror(rc));
@@ -394,6 +400,15 @@ static DorisStatus wt_begin(StoreSession *ss, DorisError *err)
 	return DORIS_OK;
 }
 
+static void note_written(StoreSession *ss, size_t bytes)
+{
+	ss->written += bytes;
+	if (ss->in_transaction)
+		return;
+	checkpoints_wrote(ss->store->checkpoints, ss->written);
+	ss->written = 0;
+}
+
 static DorisStatus wt_commit(StoreSession *ss, DorisError *err)
 {
 	int rc;
@@ -401,6 +416,8 @@ static DorisStatus wt_commit(StoreSession *ss, DorisError *err)
 	release_position(ss);
 	ss->in_transaction = false;
 	rc = ss->wt->commit_transaction(ss->wt, NULL);
+	if (rc == 0)
+		note_written(ss, 0);
 	return rc == 0 ? DORIS_OK : wt_error(rc, "committing to the store", err);
 }
 
@@ -410,6 +427,7 @@ static void wt_rollback(StoreSession *ss)
 		return;
 	release_position(ss);
 	ss->in_transaction = false;
+	ss->written = 0;
 	(void) ss->wt->rollback_transaction(ss->wt, NULL);
 }
 
@@ -504,6 +522,7 @@ static DorisStatus wt_put(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 			ss->positioned = NULL;
 		return wt_error(rc, "writing to the store", err);
 	}
+	note_written(ss, key.len + value.len);
 	return DORIS_OK;
 }
 
@@ -523,7 +542,10 @@ static DorisStatus wt_add(StoreSession *ss, StoreTable t, DorisBytes key, DorisB
 	c->set_value(c, &item);
 	rc = c->insert(c);
 	if (rc == 0)
+	{
+		note_written(ss, key.len + value.len);
 		return DORIS_OK;
+	}
 	(void) c->reset(c);
 	if (rc != WT_DUPLICATE_KEY)
 		return wt_error(rc, "writing to the store", err);
@@ -544,6 +566,7 @@ static DorisStatus wt_del(StoreSession *ss, StoreTable t, DorisBytes key, DorisE
 	(void) c->reset(c);
 	if (rc != 0 && rc != WT_NOTFOUND)
 		return wt_error(rc, "deleting from the store", err);
+	note_written(ss, key.len);
 	return DORIS_OK;
 }
 
@@ -754,11 +777,8 @@ static DorisStatus wt_flush(StoreSession *ss, DorisError *err)
 
 static DorisStatus wt_checkpoint(StoreSession *ss, DorisError *err)
 {
-	int rc;
-
 	release_position(ss);
-	rc = ss->wt->checkpoint(ss->wt, NULL);
-	return rc == 0 ? DORIS_OK : wt_error(rc, "checkpoint", err);
+	return checkpoints_make(ss->store->checkpoints, ss->wt, err);
 }
 
 static DorisStatus wt_backup(StoreSession *ss, const char *directory, DorisError *err)

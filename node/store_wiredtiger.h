@@ -1,5 +1,5 @@
 /*
- * store_wiredtiger.h: what store_wiredtiger.c and store_files.c share.
+ * store_wiredtiger.h: what store_wiredtiger.c, store_files.c and store_checkpoint.c share.
  */
 #ifndef DORIS_STORE_WIREDTIGER_H
 #define DORIS_STORE_WIREDTIGER_H
@@ -24,5 +24,20 @@ extern DORIS_MUST_CHECK DorisStatus files_copy(WT_SESSION *wt, const char *home,
 											   const char *directory, DorisError *err);
 /* What they take on the disk. */
 extern DORIS_MUST_CHECK DorisStatus files_usage(const char *home, uint64_t *bytes, DorisError *err);
+
+/* ---- store_checkpoint.c ---- */
+#define STORE_DIRTY_TARGET "eviction_dirty_target=15" /* outside of checkpoints */
+
+typedef struct Checkpoints Checkpoints;
+
+/* Starts the thread that makes them. */
+extern DORIS_MUST_CHECK DorisStatus checkpoints_start(WT_CONNECTION *conn, const StoreOptions *o,
+													  Checkpoints **out, DorisError *err);
+extern void checkpoints_stop(Checkpoints *c); /* NULL is fine; waits for the one under way */
+/* So many bytes have gone into the log. From any thread. */
+extern void checkpoints_wrote(Checkpoints *c, uint64_t bytes);
+/* One now; changed pages are made compact before. */
+extern DORIS_MUST_CHECK DorisStatus checkpoints_make(Checkpoints *c, WT_SESSION *wt,
+													 DorisError *err);
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ typedef struct Bench
 	Store *s;
 	StoreSession *ss;
 	DorisError err;
+	uint64_t checkpoint_ms;
 } Bench;
 
 static Bench bench;
@@ -48,7 +50,7 @@ static void remove_home(const char *home)
 
 static void reopen(Bench *x)
 {
-	StoreOptions o = {x->home, 64u << 20};
+	StoreOptions o = {x->home, 64u << 20, x->checkpoint_ms};
 
 	assert_int_equal(x->d->open(&o, &x->s, &x->err), DORIS_OK);
 	assert_int_equal(x->d->session(x->s, &x->ss, &x->err), DORIS_OK);
@@ -387,6 +389,70 @@ static void test_big_values(void **state)
 
 /* ---- WiredTiger alone ---- */
 
+/* The engine writes this file anew with each checkpoint. */
+static ino_t turtle(const Bench *x)
+{
+	char path[256];
+	struct stat st;
+
+	(void) snprintf(path, sizeof(path), "%s/WiredTiger.turtle", x->home);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_ino;
+}
+
+/* It makes checkpoints by itself, with a writer at work; of what is not in one, nothing is lost. */
+static void test_checkpoints(void **state)
+{
+	Bench *x = &bench;
+	char value[1000];
+	char key[16];
+	DorisBytes got;
+	int n = 0;
+
+	(void) state;
+	x->d->session_close(x->ss);
+	x->d->close(x->s);
+	x->checkpoint_ms = 100;
+	reopen(x);
+	memset(value, 'v', sizeof(value));
+	/* enough for the changed pages to be made compact before, and then too little for that */
+	for (int rows = 3000; rows > 0; rows -= 2990)
+	{
+		ino_t before = turtle(x);
+		int tries;
+
+		for (tries = 0; tries < 200 && turtle(x) == before; tries++)
+		{
+			for (int i = 0; i < rows; i++)
+			{
+				(void) snprintf(key, sizeof(key), "%08d", n++);
+				assert_int_equal(x->d->put(x->ss, 1, b(key),
+										   (DorisBytes){(uint8_t *) value, sizeof(value)}, &x->err),
+								 DORIS_OK);
+			}
+			(void) usleep(50000);
+		}
+		assert_true(tries < 200);
+	}
+	/* closing ends the one that may be under way */
+	x->d->session_close(x->ss);
+	x->d->close(x->s);
+	reopen(x);
+	for (int i = 0; i < n; i++)
+	{
+		(void) snprintf(key, sizeof(key), "%08d", i);
+		assert_int_equal(x->d->get(x->ss, 1, b(key), &got, &x->err), DORIS_OK);
+		assert_int_equal(got.len, sizeof(value));
+	}
+	/* nothing is written: there is none */
+	{
+		ino_t before = turtle(x);
+
+		(void) usleep(500000);
+		assert_true(turtle(x) == before);
+	}
+}
+
 static void test_two_sessions(void **state)
 {
 	Bench *x = &bench;
@@ -693,6 +759,7 @@ int main(void)
 		BOTH(test_tables),
 		BOTH(test_bulk),
 		BOTH(test_big_values),
+		cmocka_unit_test_setup_teardown(test_checkpoints, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_two_sessions, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_idle_reader, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_drop_while_open, setup_wiredtiger, teardown),
