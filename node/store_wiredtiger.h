@@ -1,5 +1,5 @@
 /*
- * store_wiredtiger.h: what store_wiredtiger.c, store_files.c and store_checkpoint.c share.
+ * store_wiredtiger.h: what store_wiredtiger.c, store_scan.c, store_files.c and store_checkpoint.c share.
  */
 #ifndef DORIS_STORE_WIREDTIGER_H
 #define DORIS_STORE_WIREDTIGER_H
@@ -24,6 +24,20 @@ extern DORIS_MUST_CHECK DorisStatus files_copy(WT_SESSION *wt, const char *home,
 											   const char *directory, DorisError *err);
 /* What they take on the disk. */
 extern DORIS_MUST_CHECK DorisStatus files_usage(const char *home, uint64_t *bytes, DorisError *err);
+
+/* ---- store_scan.c: see StoreDriver; nothing is positioned when a scan is opened ---- */
+/* config: of the cursor; back: from high down to low. */
+extern DORIS_MUST_CHECK DorisStatus scan_open(WT_SESSION *wt, const char *config, bool back,
+											  StoreTable t, DorisBytes low, DorisBytes high,
+											  StoreScan **out, DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus scan_next(StoreScan *sc, DorisBytes *key, DorisBytes *value,
+											  DorisError *err);
+extern void scan_close(StoreScan *sc);
+extern DORIS_MUST_CHECK DorisStatus bulk_open(WT_SESSION *wt, StoreTable t, StoreScan **out,
+											  DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus bulk_put(StoreScan *sc, DorisBytes key, DorisBytes value,
+											 DorisError *err);
+extern DORIS_MUST_CHECK DorisStatus bulk_end(StoreScan *sc, DorisError *err);
 
 /* ---- store_checkpoint.c ---- */
 #define STORE_DIRTY_TARGET "eviction_dirty_target=15" /* outside of checkpoints */
