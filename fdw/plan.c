@@ -186,8 +186,9 @@ void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 		double rows = rel->tuples > 0 ? rel->tuples : ROWS_UNKNOWN;
 		double bytes = 0;
 
-		/* a lookup that needs no other plan needs no round trip to choose it */
-		if (!(kp.complete && bms_membership(root->all_baserels) == BMS_SINGLETON))
+		/* a lookup that is cheaper than the start of any scan needs no round trip to choose it */
+		if (!kp.complete || bms_membership(root->all_baserels) != BMS_SINGLETON ||
+			key_plan_keys(root, &kp) * (COST_KEY + cpu_tuple_cost) > p->round_trip)
 			(void) estimate_table(p->table->serverid, client, p->table->ns, &rows, &bytes);
 		rel->tuples = Max(rows, 1);
 		p->pages = estimate_pages(bytes);
