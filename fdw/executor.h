@@ -285,7 +285,7 @@ extern void scan_rescan(ForeignScanState *node);
 extern void scan_end(ForeignScanState *node);
 /* Before the first row: fetch rows as they are stored; decode: all of their columns, not only those wanted. */
 extern void scan_whole_rows(ForeignScanState *node, bool decode);
-/* The row that the scan has given last, encoded; its views live until the next one, or a call on any buffer. */
+/* The row that the scan has given last, encoded; its views live until the next one. */
 extern const DorisRow *scan_row(ForeignScanState *node);
 extern DorisTable *scan_table(ForeignScanState *node);
 typedef enum ScanGroups
@@ -311,8 +311,8 @@ extern DorisWork *scan_work(ForeignScanState *node, DorisClient **client);
  */
 extern void scan_give_keys(ForeignScanState *node, const DorisBytes *keys, uint32 n);
 extern void scan_choose(ForeignScanState *node, uint32 i);
-/* Bytes of the values that came for the latest keys; 0: not asked yet. */
-extern uint64 scan_received(ForeignScanState *node);
+/* Bytes of the values that came for the latest keys, of so many rows; 0: not asked yet. */
+extern uint64 scan_received(ForeignScanState *node, uint32 *rows);
 
 /* Of a scan that workers share: see FdwRoutine. */
 extern Size scan_estimate_dsm(ForeignScanState *node, ParallelContext *pcxt);
@@ -475,7 +475,8 @@ typedef struct DorisLookup
 	/* of the latest fetch */
 	LookupKey *keys;
 	uint32 n;
-	uint64 bytes; /* of the values received */
+	uint64 bytes;  /* of the values received */
+	uint32 nfound; /* with rows that were received */
 } DorisLookup;
 
 typedef struct LookupRow

@@ -261,10 +261,11 @@ static uint32 add_key(DorisJoinState *s, joinkeys_hash *hash)
 	return e->index;
 }
 
-/* How many rows the next batch may have: more than this one, as long as what they bring fits into memory. */
+/* How many rows the next batch may have: more than this one, as long as what they bring fits into memory, if each has a partner that passes. */
 static void choose_size(DorisJoinState *s)
 {
-	uint64 received = s->nkeys > 0 ? scan_received(s->inner) : 0;
+	uint32 found = 0;
+	uint64 received = s->nkeys > 0 ? scan_received(s->inner, &found) : 0;
 	uint64 limit = (uint64) work_mem * 1024;
 	uint64 size;
 
@@ -272,7 +273,7 @@ static void choose_size(DorisJoinState *s)
 		return;
 	size = Min((uint64) s->size * JOIN_BATCH_GROWTH, JOIN_BATCH_MAX);
 	if (received > 0)
-		size = Min(size, Max(limit * s->nrows / received, 1));
+		size = Min(size, Max(limit * found / received, 1));
 	s->size = (uint32) size;
 }
 

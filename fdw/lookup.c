@@ -15,6 +15,7 @@ void lookup_fetch(DorisLookup *l, const DorisBytes *keys, uint32 n)
 	l->keys = palloc(Max(n, 1) * sizeof(LookupKey));
 	l->n = n;
 	l->bytes = 0;
+	l->nfound = 0;
 	for (uint32 i = 0; i < n; i++)
 	{
 		LookupKey *k = &l->keys[i];
@@ -49,7 +50,10 @@ void lookup_fetch(DorisLookup *l, const DorisBytes *keys, uint32 n)
 			doris_ereport(&err, l->table->ns->name, nask == 1 ? ask[0] : EMPTY_BYTES);
 		rows = doris_rows(l->handle->rows, &nrows);
 		for (uint32_t i = 0; i < nrows; i++)
+		{
 			l->bytes += rows[i].value.len;
+			l->nfound += rows[i].found;
+		}
 	}
 	pfree(ask);
 }

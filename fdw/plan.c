@@ -5,7 +5,7 @@
  * an OR, to something that does not look at this table: a constant, a run-time parameter, or in a parameterized path a
  * column of another table (key_plan.c). A range, when a prefix of the key is bound, or the column after it bounded: it reads one
  * vnode if the prefix routes. Else a scan of all vnodes. What the nodes can judge beyond that goes to them as a filter; for
- * one row it stays here, where it costs less than to send it.
+ * one row it stays here, where it costs less than to send it (and for few keys, see scan.c).
  *
  * Where a scan in key order is of use (order.c) it is a path of its own: the nodes merge their vnodes, which costs a cursor
  * for each of them and each page.

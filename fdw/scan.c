@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #define KEYS_PER_GET 1000 /* bounds what one multi get holds in memory */
+#define FEW_KEYS 8		  /* of a get: to judge their rows here costs less than a filter */
 #define REFRESH_MS 20	  /* that a shared scan spends on the newest topology */
 
 /* ---- the state of a scan ---- */
@@ -40,6 +41,7 @@ typedef struct DorisScanState
 	Bitmapset *wanted; /* NULL with wanted_all: every column */
 	bool wanted_all;
 	Bitmapset *wanted_recheck; /* and what the recheck quals look at */
+	ExprState *filter_quals;   /* of lookups: of these, what is beside the key */
 	bool with_version;
 	uint16 *columns;
 	uint32 ncolumns;
@@ -59,10 +61,13 @@ typedef struct DorisScanState
 	CommandId before; /* sees states older than this */
 	Datum *values;
 	bool *nulls;
-	DorisRow
-		row; /* what the slot was filled from; views until the next row, or a call on any buffer */
+	DorisRow row;		/* what the slot was filled from; views until the next row */
+	StringInfoData own; /* its key and value, when it is the transaction's own */
 
 	/* lookups */
+	bool filter_made;
+	bool filter_here; /* it cannot be sent */
+	DorisBytes filter;
 	KeyList key_list;
 	MemoryContext batch; /* the keys of one get */
 	DorisLookup lookup;
@@ -141,6 +146,12 @@ void scan_begin(ForeignScanState *node, int eflags)
 			s->columns_recheck = unconstify(uint16 *, &none);
 	}
 	s->exprs = ExecInitExprList(direct_scan_exprs(plan), (PlanState *) node);
+	if (s->access != ACCESS_SCAN && s->access != ACCESS_RANGE)
+		s->filter_quals =
+			ExecInitQual(list_copy_tail(plan->fdw_recheck_quals,
+										intVal(list_nth(plan->fdw_private, SCAN_NKEY_QUALS))),
+						 (PlanState *) node);
+	initStringInfo(&s->own);
 	s->before = estate->es_snapshot->curcid;
 	s->context = AllocSetContextCreate(estate->es_query_cxt, "doris scan", ALLOCSET_SMALL_SIZES);
 	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
@@ -307,13 +318,31 @@ static TupleTableSlot *store_row(ForeignScanState *node, DorisBytes key, DorisBy
 	return slot;
 }
 
+/*
+ * A row of the transaction's own into the slot, all its columns. What the buffer gives are views that end with the next call on
+ * any buffer, and a function in a condition may make one: so this is a copy.
+ */
+static void store_own(ForeignScanState *node, const BufferedRow *row, bool judged)
+{
+	DorisScanState *s = node->fdw_state;
+	const uint8 *copy;
+
+	resetStringInfo(&s->own);
+	appendBinaryStringInfo(&s->own, (const char *) row->key.data, (int) row->key.len);
+	if (row->value.len > 0)
+		appendBinaryStringInfo(&s->own, (const char *) row->value.data, (int) row->value.len);
+	copy = (const uint8 *) s->own.data;
+	(void) store_row(node, (DorisBytes){copy, row->key.len},
+					 (DorisBytes){copy + row->key.len, row->value.len}, row->base, judged);
+}
+
 /* Do the conditions that were left to the nodes hold for the row in the slot? If not, the row is gone. */
-static bool recheck(ForeignScanState *node)
+static bool recheck(ForeignScanState *node, ExprState *quals)
 {
 	ExprContext *econtext = node->ss.ps.ps_ExprContext;
 
 	econtext->ecxt_scantuple = node->ss.ss_ScanTupleSlot;
-	if (ExecQual(node->fdw_recheck_quals, econtext))
+	if (ExecQual(quals, econtext))
 		return true;
 	ExecClearTuple(node->ss.ss_ScanTupleSlot);
 	ResetExprContext(econtext);
@@ -410,34 +439,28 @@ static void open_scan(DorisScanState *s)
 		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
 }
 
-/* The filter for the nodes; false: no row can pass it. */
-static bool start_filter(DorisScanState *s, DorisBytes *out)
+/* The filter for the nodes; *here: they cannot judge it. False: no row can pass. */
+static bool make_filter(DorisScanState *s, DorisBytes *out, bool *here)
 {
 	ShipResult result = ship_filter_build(s->table, s->steps, s->values, s->nulls, out);
 
-	s->recheck_all = result == SHIP_HERE;
+	*here = result == SHIP_HERE;
 	return result != SHIP_NO_ROWS;
 }
 
 static void start_lookup(DorisScanState *s)
 {
-	DorisLookup *l = &s->lookup;
-
-	*l = (DorisLookup){.table = s->table,
-					   .client = s->client,
-					   .handle = s->handle,
-					   .buffer = s->buffer,
-					   .before = s->before,
-					   .work = s->work};
-	if (!start_filter(s, &l->filter))
-		s->done = true;
-	l->columns = s->recheck_all ? s->columns_recheck : s->columns;
-	l->ncolumns = s->recheck_all ? s->ncolumns_recheck : s->ncolumns;
+	s->lookup = (DorisLookup){.table = s->table,
+							  .client = s->client,
+							  .handle = s->handle,
+							  .buffer = s->buffer,
+							  .before = s->before,
+							  .work = s->work};
 }
 
 static void start_scan(DorisScanState *s)
 {
-	if (!start_filter(s, &s->spec.filter))
+	if (!make_filter(s, &s->spec.filter, &s->recheck_all))
 	{
 		s->done = true;
 		return;
@@ -475,7 +498,7 @@ static void start(ForeignScanState *node)
 	s->batch = AllocSetContextCreate(s->context, "doris lookup", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(s->context);
 	s->started = true;
-	s->done = s->cluster_done = s->held = false;
+	s->done = s->recheck_all = s->cluster_done = s->held = s->filter_made = false;
 	s->at = s->ngiven = 0;
 	s->asked = s->chosen = false;
 	s->buffer_pos = 0;
@@ -508,13 +531,37 @@ static void start(ForeignScanState *node)
 
 /* ---- lookups ---- */
 
-/* Asks for the next keys. */
-static void next_batch(DorisScanState *s)
+/* Asks for the keys. False: no row can pass the conditions, nobody was asked. */
+static bool fetch(DorisScanState *s, const DorisBytes *keys, uint32 n)
+{
+	DorisLookup *l = &s->lookup;
+
+	if (s->steps != NIL && n >= FEW_KEYS && !s->filter_made)
+	{
+		MemoryContext old = MemoryContextSwitchTo(s->context);
+
+		s->filter_made = true;
+		s->done = !make_filter(s, &s->filter, &s->filter_here);
+		MemoryContextSwitchTo(old);
+	}
+	if (s->done)
+		return false;
+	s->recheck_all = s->steps != NIL && (n < FEW_KEYS || s->filter_here);
+	l->filter = s->recheck_all ? EMPTY_BYTES : s->filter;
+	l->columns = s->recheck_all ? s->columns_recheck : s->columns;
+	l->ncolumns = s->recheck_all ? s->ncolumns_recheck : s->ncolumns;
+	lookup_fetch(l, keys, n);
+	return true;
+}
+
+/* Asks for the next keys; false: see fetch. */
+static bool next_batch(DorisScanState *s)
 {
 	uint32 cap = s->access == ACCESS_POINT ? 1 : KEYS_PER_GET;
 	DorisBytes *keys;
 	uint32 n = 0;
 	MemoryContext old;
+	bool asked;
 
 	MemoryContextReset(s->batch);
 	old = MemoryContextSwitchTo(s->batch);
@@ -522,8 +569,9 @@ static void next_batch(DorisScanState *s)
 	while (s->key_list.more && n < cap)
 		keys[n++] = keys_next(&s->key_list);
 	s->at = 0;
-	lookup_fetch(&s->lookup, keys, n);
+	asked = fetch(s, keys, n);
 	MemoryContextSwitchTo(old);
+	return asked;
 }
 
 /* The row of the lookup's i-th key; NULL: there is none that its conditions let through. */
@@ -536,8 +584,12 @@ static TupleTableSlot *store_lookup(ForeignScanState *node, uint32 i)
 	if (!lookup_row(&s->lookup, i, &row))
 		return NULL;
 	judge = s->steps != NIL && (row.own || s->recheck_all);
-	(void) store_row(node, row.key, row.value, row.version, judge);
-	return !judge || recheck(node) ? node->ss.ss_ScanTupleSlot : NULL;
+	if (row.own)
+		store_own(node, &(BufferedRow){.key = row.key, .value = row.value, .base = row.version},
+				  judge);
+	else
+		(void) store_row(node, row.key, row.value, row.version, judge);
+	return !judge || recheck(node, s->filter_quals) ? node->ss.ss_ScanTupleSlot : NULL;
 }
 
 static TupleTableSlot *iterate_lookup(ForeignScanState *node)
@@ -554,9 +606,8 @@ static TupleTableSlot *iterate_lookup(ForeignScanState *node)
 				return slot;
 			continue;
 		}
-		if (!s->key_list.more)
+		if (!s->key_list.more || !next_batch(s))
 			return NULL;
-		next_batch(s);
 	}
 }
 
@@ -586,10 +637,11 @@ void scan_choose(ForeignScanState *node, uint32 i)
 	s->chosen = true;
 }
 
-uint64 scan_received(ForeignScanState *node)
+uint64 scan_received(ForeignScanState *node, uint32 *rows)
 {
 	DorisScanState *s = node->fdw_state;
 
+	*rows = s->asked ? s->lookup.nfound : 0;
 	return s->asked ? s->lookup.bytes : 0;
 }
 
@@ -611,9 +663,10 @@ static TupleTableSlot *iterate_joined(ForeignScanState *node)
 
 		MemoryContextReset(s->batch);
 		old = MemoryContextSwitchTo(s->batch);
-		lookup_fetch(&s->lookup, s->given, s->ngiven);
+		s->asked = fetch(s, s->given, s->ngiven);
 		MemoryContextSwitchTo(old);
-		s->asked = true;
+		if (!s->asked)
+			return NULL;
 	}
 	return store_lookup(node, s->at);
 }
@@ -704,8 +757,8 @@ static TupleTableSlot *iterate_scan(ForeignScanState *node)
 
 		if (own_next(s, &own))
 		{
-			(void) store_row(node, own.key, own.value, own.base, true);
-			if (recheck(node))
+			store_own(node, &own, true);
+			if (recheck(node, node->fdw_recheck_quals))
 				return node->ss.ss_ScanTupleSlot;
 			continue;
 		}
@@ -713,7 +766,7 @@ static TupleTableSlot *iterate_scan(ForeignScanState *node)
 			return NULL;
 		s->held = false;
 		(void) store_row(node, s->next.key, s->next.value, s->next.version, s->recheck_all);
-		if (!s->recheck_all || recheck(node))
+		if (!s->recheck_all || recheck(node, node->fdw_recheck_quals))
 			return node->ss.ss_ScanTupleSlot;
 	}
 }

@@ -37,6 +37,7 @@ struct Checkpoints
 	pthread_mutex_t mutex;
 	pthread_cond_t wake; /* stopping */
 	bool stopping;
+	_Atomic bool failed; /* the last one */
 };
 
 void checkpoints_wrote(Checkpoints *c, uint64_t bytes)
@@ -77,7 +78,8 @@ static void evict_changed_above(Checkpoints *c, const char *setting)
 DorisStatus checkpoints_make(Checkpoints *c, WT_SESSION *wt, DorisError *err)
 {
 	uint64_t written = atomic_exchange(&c->written, 0);
-	bool scrub = written >= SCRUB_MIN_BYTES;
+	/* a disk that is full fails a checkpoint, but makes the engine give up when it evicts */
+	bool scrub = written >= SCRUB_MIN_BYTES && !atomic_load(&c->failed);
 	int rc;
 
 	if (scrub)
@@ -89,6 +91,7 @@ DorisStatus checkpoints_make(Checkpoints *c, WT_SESSION *wt, DorisError *err)
 	rc = wt->checkpoint(wt, NULL);
 	if (scrub)
 		evict_changed_above(c, STORE_DIRTY_TARGET);
+	atomic_store(&c->failed, rc != 0);
 	if (rc == 0)
 		return DORIS_OK;
 	checkpoints_wrote(c, written);
@@ -116,7 +119,6 @@ static void *checkpoints_main(void *arg)
 
 		if (written == 0 || (written < c->every_bytes && clock_mono_ms() < next))
 			continue;
-		/* without room on the disk it is tried again */
 		if (checkpoints_make(c, c->wt, &err) != DORIS_OK)
 			log_line(LOG_ERROR, "%s", err.message);
 		next = clock_mono_ms() + c->every_ms;

@@ -173,6 +173,8 @@ static DorisStatus wt_open(const StoreOptions *o, Store **out, DorisError *err)
 		"create,cache_size=%lluB,cache_max_wait_ms=%d,session_max=512,statistics=(none),"
 		"log=(enabled=true,archive=true,file_max=32MB,prealloc=false),"
 		"transaction_sync=(enabled=false),"
+		/* said aloud: a home remembers what it was made with (WiredTiger.basecfg) */
+		"checkpoint=(wait=0,log_size=0),"
 		"file_manager=(close_idle_time=3600,close_handle_minimum=20000),"
 		"eviction=(threads_min=1,threads_max=2)," STORE_DIRTY_TARGET ",eviction_dirty_trigger=40",
 		(unsigned long long) o->cache_bytes, CACHE_PATIENCE_MS);

@@ -36,11 +36,11 @@ INSERT INTO lookups_q (q) VALUES
 ('SELECT v FROM lookups_t WHERE id = ANY (ARRAY(SELECT generate_series(1, 1500))) AND NOT (grp = 3 OR v < ''v5'')'),
 ('SELECT v FROM lookups_t WHERE id = ANY (ARRAY(SELECT generate_series(1, 1500))) AND grp <> 3 AND length(note) % 2 = 0'),
 ('SELECT count(*), sum(n) FROM lookups_t WHERE id = ANY (ARRAY(SELECT generate_series(-5, 600))) AND grp IN (1, 2, NULL)'),
-('SELECT grp FROM lookups_t WHERE id IN (1, 2, 3) AND grp = (SELECT 2)'),
-('SELECT grp FROM lookups_t WHERE id IN (1, 2, 3) AND grp = (SELECT NULL::int)'),
-('SELECT grp FROM lookups_t WHERE id IN (1, 2, 3) AND NOT grp = (SELECT NULL::int)'),
-('SELECT * FROM lookups_t WHERE id IN (1, 2, 3) AND v LIKE ''v_'''),
-('SELECT * FROM lookups_t WHERE id IN (1, 2, 3) AND v = ANY (ARRAY(SELECT repeat(''z'', 70000) UNION ALL SELECT ''v2''))'),
+('SELECT grp FROM lookups_t WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 9) AND grp = (SELECT 2)'),
+('SELECT grp FROM lookups_t WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 9) AND grp = (SELECT NULL::int)'),
+('SELECT grp FROM lookups_t WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 9) AND NOT grp = (SELECT NULL::int)'),
+('SELECT * FROM lookups_t WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 9) AND v LIKE ''v_'''),
+('SELECT * FROM lookups_t WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 9) AND v = ANY (ARRAY(SELECT repeat(''z'', 70000) UNION ALL SELECT ''v2''))'),
 ('SELECT * FROM lookups_t WHERE (id = 5 AND grp = 5) OR (id = 6 AND grp = 7) OR (id = 8 AND length(v) = 2)'),
 ('SELECT v FROM lookups_c WHERE tenant = 3 AND seq IN (1, 2, 3, 4, 5) AND v <> ''v1'''),
 ('SELECT v FROM lookups_c WHERE (tenant, seq) IN ((3, 1), (4, 2), (5, 3)) AND v IS NOT NULL'),
@@ -69,6 +69,8 @@ PREPARE lookups_p(int[], int) AS SELECT id, grp FROM lookups_t WHERE id = ANY ($
 EXPLAIN (COSTS OFF) EXECUTE lookups_p('{1,2,3,4}', 3);
 EXECUTE lookups_p('{1,2,3,4}', 3);
 EXECUTE lookups_p('{1,2,3,4}', NULL);
+EXECUTE lookups_p('{1,2,3,4,5,6,7,8,9}', NULL);
+EXECUTE lookups_p('{1,2,3,4,5,6,7,8,9}', 8);
 EXECUTE lookups_p('{17,18,19}', 8);
 RESET plan_cache_mode;
 
@@ -112,8 +114,34 @@ CREATE VIEW lookups_secret WITH (security_barrier) AS SELECT * FROM lookups_t WH
 EXPLAIN (COSTS OFF) SELECT id FROM lookups_secret WHERE id IN (5, 6, 8) AND length(v) / (grp - 5) > -10;
 SELECT id FROM lookups_secret WHERE id IN (5, 6, 8) AND length(v) / (grp - 5) > -10 ORDER BY id;
 
+-- own rows that have spilled to disk, while a condition's function reads others of them
+CREATE FOREIGN TABLE lookups_spill (id int, grp int, v text, pad text) SERVER doris OPTIONS (key 'id');
+INSERT INTO lookups_spill SELECT g, 100 + g % 10, 'v' || g, repeat(chr(97 + g % 26), 400) FROM generate_series(10000, 14000) g;
+ANALYZE lookups_spill;
+CREATE FUNCTION lookups_reads(int) RETURNS int STABLE LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM max(length(pad)) FROM lookups_spill WHERE id = ANY (ARRAY[10001, 11900, 12950]);
+	RETURN $1;
+END $$;
+CREATE VIEW lookups_damaged AS SELECT * FROM lookups_spill WHERE grp <> 100 + id % 10 OR pad <> repeat(chr(97 + id % 26), 400);
+SET doris_fdw.write_buffer = 64;
+BEGIN;
+UPDATE lookups_spill SET v = v || '!' WHERE id <= 13000;
+UPDATE lookups_spill SET v = 'new' WHERE id = ANY (ARRAY(SELECT generate_series(11500, 11700))) AND grp <> lookups_reads(100000);
+SELECT count(*), min(id), max(id) FROM lookups_spill WHERE v = 'new';
+UPDATE lookups_spill SET v = 'newer' WHERE id BETWEEN 11600 AND 11800 AND grp <> lookups_reads(100000);
+SELECT count(*), min(id), max(id) FROM lookups_spill WHERE v = 'newer';
+WITH x AS (DELETE FROM lookups_spill WHERE id BETWEEN 11790 AND 11800 AND grp <> lookups_reads(100000) RETURNING id, v, pad)
+SELECT count(*), min(id), max(id), min(v) AS v, bool_and(pad = repeat(chr(97 + id % 26), 400)) AS same FROM x;
+SELECT count(*) AS damaged FROM lookups_damaged;
+COMMIT;
+SELECT count(*), count(*) FILTER (WHERE v LIKE 'new%') AS new FROM lookups_spill;
+SELECT count(*) AS damaged FROM lookups_damaged;
+RESET doris_fdw.write_buffer;
+DROP VIEW lookups_damaged;
+
 DROP VIEW lookups_secret;
 DROP TABLE lookups_q, lookups_t_local, lookups_c_local;
-DROP FUNCTION lookups_same, lookups_bytes, lookups_access;
-DROP FOREIGN TABLE lookups_t, lookups_c, lookups_new;
+DROP FUNCTION lookups_same, lookups_bytes, lookups_access, lookups_reads;
+DROP FOREIGN TABLE lookups_t, lookups_c, lookups_new, lookups_spill;
 SELECT count(doris_drop_namespace(name)) FROM doris_namespaces WHERE name LIKE 'lookups\_%';

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <wiredtiger.h>
 
 #include "log.h"
 #include "store.h"
@@ -42,7 +43,7 @@ static DorisBytes b(const char *s)
 
 static void remove_home(const char *home)
 {
-	char command[128];
+	char command[1024];
 
 	(void) snprintf(command, sizeof(command), "rm -rf '%s'", home);
 	assert_int_equal(system(command), 0);
@@ -453,6 +454,33 @@ static void test_checkpoints(void **state)
 	}
 }
 
+/* A home made with a thread of the engine's own for checkpoints: that is not started any more. */
+static void test_old_configuration(void **state)
+{
+	Bench *x = &bench;
+	WT_CONNECTION *old;
+	ino_t before;
+
+	(void) state;
+	x->d->session_close(x->ss);
+	x->d->close(x->s);
+	remove_home(x->home);
+	assert_int_equal(mkdir(x->home, 0700), 0);
+	assert_int_equal(
+		wiredtiger_open(x->home, NULL, "create,log=(enabled=true),checkpoint=(wait=1)", &old), 0);
+	assert_int_equal(old->close(old, NULL), 0);
+	x->checkpoint_ms = 600000;
+	reopen(x);
+	assert_int_equal(x->d->create(x->ss, 1, &x->err), DORIS_OK);
+	before = turtle(x);
+	for (int i = 0; i < 25; i++)
+	{
+		put(x, 1, "a", "one");
+		(void) usleep(100000);
+	}
+	assert_true(turtle(x) == before);
+}
+
 static void test_two_sessions(void **state)
 {
 	Bench *x = &bench;
@@ -760,6 +788,7 @@ int main(void)
 		BOTH(test_bulk),
 		BOTH(test_big_values),
 		cmocka_unit_test_setup_teardown(test_checkpoints, setup_wiredtiger, teardown),
+		cmocka_unit_test_setup_teardown(test_old_configuration, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_two_sessions, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_idle_reader, setup_wiredtiger, teardown),
 		cmocka_unit_test_setup_teardown(test_drop_while_open, setup_wiredtiger, teardown),
