@@ -314,7 +314,7 @@ extern void scan_choose(ForeignScanState *node, uint32 i);
 /* Bytes of the values that came for the latest keys, of so many rows; 0: not asked yet. */
 extern uint64 scan_received(ForeignScanState *node, uint32 *rows);
 
-/* Of a scan that workers share: see FdwRoutine. */
+/* ---- scan_shared.c: of a scan that workers share, see FdwRoutine ---- */
 extern Size scan_estimate_dsm(ForeignScanState *node, ParallelContext *pcxt);
 extern void scan_init_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate);
 extern void scan_reinit_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate);

@@ -10,7 +10,7 @@
  *
  * SELECT FOR UPDATE takes no locks: that another transaction was faster is found out at commit.
  */
-#include "executor.h"
+#include "scan_state.h"
 
 #include "access/htup_details.h"
 #include "executor/executor.h"
@@ -19,78 +19,6 @@
 
 #define KEYS_PER_GET 1000 /* bounds what one multi get holds in memory */
 #define FEW_KEYS 8		  /* of a get: to judge their rows here costs less than a filter */
-#define REFRESH_MS 20	  /* that a shared scan spends on the newest topology */
-
-/* ---- the state of a scan ---- */
-
-typedef struct DorisScanState
-{
-	/* for the whole scan */
-	DorisTable *table;
-	DorisClient *client;
-	DorisHandle *handle;
-	DorisAccess access;
-	List *keys; /* SCAN_KEYS, SCAN_ARMS, SCAN_BOUNDS, SCAN_FILTER */
-	List *arms;
-	List *bounds;
-	List *steps;
-	DorisOrder order;
-	bool whole;
-	List *limit;	   /* SCAN_LIMIT */
-	List *exprs;	   /* ExprStates of fdw_exprs */
-	Bitmapset *wanted; /* NULL with wanted_all: every column */
-	bool wanted_all;
-	Bitmapset *wanted_recheck; /* and what the recheck quals look at */
-	ExprState *filter_quals;   /* of lookups: of these, what is beside the key */
-	bool with_version;
-	uint16 *columns;
-	uint32 ncolumns;
-	uint16 *columns_recheck;
-	uint32 ncolumns_recheck;
-	DorisWork *work;	  /* EXPLAIN ANALYZE only */
-	ParallelScan *shared; /* with other participants; NULL: it reads alone */
-	uint32 shared_nodes;  /* it has room for */
-	uint32 shared_vnodes;
-
-	/* from one start or rescan to the next; in context */
-	MemoryContext context;
-	bool started;
-	bool done;		  /* no rows, or no more */
-	bool recheck_all; /* the filter was not sent: judge every row here */
-	WriteBuffer *buffer;
-	CommandId before; /* sees states older than this */
-	Datum *values;
-	bool *nulls;
-	DorisRow row;		/* what the slot was filled from; views until the next row */
-	StringInfoData own; /* its key and value, when it is the transaction's own */
-
-	/* lookups */
-	bool filter_made;
-	bool filter_here; /* it cannot be sent */
-	DorisBytes filter;
-	KeyList key_list;
-	MemoryContext batch; /* the keys of one get */
-	DorisLookup lookup;
-	uint32 at; /* of the lookup's keys, the next one */
-
-	/* ACCESS_JOINED: keys given, not in context */
-	const DorisBytes *given;
-	uint32 ngiven;
-	bool asked;	 /* for the given keys */
-	bool chosen; /* the row at `at` is to be returned next */
-
-	/* scans: first the cluster's rows, then the buffer's; in order: merged */
-	DorisScanSpec spec;
-	bool held; /* the cluster's next row */
-	DorisRow next;
-	Overlay *overlay;	/* in order, when there is something in the buffer */
-	DorisBytes program; /* the nodes are to aggregate the rows, not to send them; empty: they are */
-	bool gave_groups;	/* and they have */
-	uint32 *vnodes;		/* shared: room for those that are read at a time */
-	bool cluster_done;
-	bool any; /* the cluster has sent a row */
-	uint32 buffer_pos;
-} DorisScanState;
 
 static Bitmapset *attnum_set(List *attnums, bool *all)
 {
@@ -203,81 +131,6 @@ void scan_end(ForeignScanState *node)
 		return;
 	overlay_free(s->overlay);
 	handle_free(s->handle);
-}
-
-/* ---- a scan that is shared with workers ---- */
-
-/* Before anything is shared: the namespace as it is now. */
-Size scan_estimate_dsm(ForeignScanState *node, ParallelContext *pcxt)
-{
-	DorisScanState *s = node->fdw_state;
-	DorisError err = {0};
-	DorisStatus status;
-	Topology *topology;
-
-	(void) pcxt;
-	/* reads do without admins that hang: an older topology costs a 40001 at worst */
-	doris_set_deadline(s->client, REFRESH_MS);
-	status = doris_refresh(s->client, 0, &err);
-	doris_set_deadline(s->client, doris_statement_deadline);
-	if (status != DORIS_OK)
-		doris_ereport(&err, s->table->ns->name, EMPTY_BYTES);
-	(void) table_follow(s->table, s->client, s->handle);
-	topology = doris_topology(s->client);
-	s->shared_nodes = topology->nnodes + PARALLEL_NEW_NODES;
-	s->shared_vnodes = topology->vnodes;
-	topology_unref(topology);
-	return parallel_size(s->shared_nodes);
-}
-
-/* What only the leader can see, it has to read by itself. */
-static void keep_own_writes(DorisScanState *s, ParallelContext *pcxt)
-{
-	modify_flush_all();
-	if (buffer_find(s->table) != NULL)
-		pcxt->nworkers_to_launch = 0;
-}
-
-void scan_init_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
-{
-	DorisScanState *s = node->fdw_state;
-
-	keep_own_writes(s, pcxt);
-	parallel_init(coordinate, s->table->ns->id, s->shared_vnodes, pcxt->nworkers + 1,
-				  s->shared_nodes);
-	s->shared = coordinate;
-}
-
-void scan_reinit_dsm(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
-{
-	DorisScanState *s = node->fdw_state;
-
-	keep_own_writes(s, pcxt);
-	parallel_take_work(coordinate, s->work);
-	parallel_restart(coordinate);
-}
-
-void scan_init_worker(ForeignScanState *node, shm_toc *toc, void *coordinate)
-{
-	DorisScanState *s = node->fdw_state;
-
-	(void) toc;
-	parallel_check(coordinate, s->table);
-	s->shared = coordinate;
-}
-
-/* The shared memory goes after this. */
-void scan_shutdown(ForeignScanState *node)
-{
-	DorisScanState *s = node->fdw_state;
-
-	if (s == NULL || s->shared == NULL)
-		return;
-	if (s->work != NULL && IsParallelWorker())
-		parallel_put_work(s->shared, s->work);
-	else if (s->work != NULL)
-		parallel_take_work(s->shared, s->work);
-	s->shared = NULL;
 }
 
 /* ---- a row into the slot ---- */
