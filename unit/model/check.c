@@ -77,7 +77,7 @@ void act_committed(State *s, int t)
 	s->truth.committed |= (Mask) BIT(t);
 	check_winner(s, t);
 	check_told(s, t);
-	if (d->kind == TXN_COMMIT_ROW)
+	if (txn_is_commit_row(t))
 		act_committed(s, d->of);
 	if (d->kind == TXN_ABORT_ROW || d->kind == TXN_SPARE_ABORT)
 	{

@@ -6,8 +6,11 @@
  */
 #include "model.h"
 
-static int only_vnode(int t)
+/* The vnode in which it is being closed: its only one, or of a named one the one it is at. */
+static int closing_vnode(const State *s, int t)
 {
+	if (txn_is_named(t))
+		return s->client[t].closing;
 	return txn_in_vnode(t, 0) ? 0 : 1;
 }
 
@@ -39,7 +42,7 @@ static bool all_held(const State *s, int t)
 static Set never_sent(const State *s, int t)
 {
 	const Client *c = &s->client[t];
-	int v = only_vnode(t);
+	int v = closing_vnode(s, t);
 	int e;
 
 	for (e = 0; e <= s->newest && rule(RULE_NEVER_SENT); e++)
@@ -51,7 +54,7 @@ static Set never_sent(const State *s, int t)
 static Set refusals(const State *s, int t)
 {
 	const Client *c = &s->client[t];
-	Targets g = targets_of(s, c->epoch, only_vnode(t));
+	Targets g = targets_of(s, c->epoch, closing_vnode(s, t));
 
 	return (c->dropped | never_sent(s, t)) & g.judges;
 }
@@ -60,10 +63,36 @@ static Set refusals(const State *s, int t)
 static Set to_drop(const State *s, int t)
 {
 	const Client *c = &s->client[t];
-	Targets g = targets_of(s, c->epoch, only_vnode(t));
+	Targets g = targets_of(s, c->epoch, closing_vnode(s, t));
 	Set never = never_sent(s, t);
 
 	return (g.judges & ~never) | (rule(RULE_TELL_ALL) ? g.others : g.others & ~never);
+}
+
+/* Rule named close: who knows a vnode that has refused it for good may write "abort". */
+static bool may_be_aborted(const State *s, int t)
+{
+	return !txn_is_named(t) || !rule(RULE_NAMED_CLOSE) ||
+		   (s->truth.named_out && !s->truth.decision_dropped);
+}
+
+/* Somebody has found that all judges of each named vnode hold it, not so long ago that the decision row could be gone. */
+static bool found_committed(const State *s)
+{
+	return s->truth.named_held == BIT(NVNODES) - 1 && !s->truth.decision_dropped;
+}
+
+/* A complete copy holds it: somebody may come across it. What an incomplete one still has is settled first. */
+static bool is_met(const State *s, int t)
+{
+	int n;
+	int v;
+
+	for (n = 0; n < NDATA; n++)
+		for (v = 0; v < NVNODES; v++)
+			if (place_now(s, v, n) == PLACE_COMPLETE && HAS(node_staged(s, n, v), t))
+				return true;
+	return false;
 }
 
 /* ---- which steps are possible ---- */
@@ -75,12 +104,18 @@ static bool may_begin(const State *s, int t, bool calm)
 	{
 		case TXN_WRITE:
 		case TXN_DELETE:
+		case TXN_NAMED:
 		case TXN_PLAIN:
 			return !calm && (d->base == 0 || HAS(s->truth.committed | s->truth.acked, d->base));
 		case TXN_ABORT_ROW:
-			return !calm && staged_at(s, d->of) != 0;
+			return !calm && is_met(s, d->of) && may_be_aborted(s, d->of);
 		case TXN_SPARE_ABORT:
-			return calm && staged_at(s, d->of) != 0 && !HAS(s->truth.aborted, d->of);
+			return calm && is_met(s, d->of) && !HAS(s->truth.aborted, d->of) &&
+				   may_be_aborted(s, d->of);
+		case TXN_HELP_ROW:
+			return !calm && found_committed(s);
+		case TXN_SPARE_HELP:
+			return calm && found_committed(s) && !is_decided(s, d->of);
 		default:
 			return false; /* commit rows and restamps are begun by their transaction */
 	}
@@ -113,13 +148,14 @@ static void collect_steps(const State *s, StepList *l, int t)
 static void close_steps(const State *s, StepList *l, int t)
 {
 	const Client *c = &s->client[t];
-	Targets g = targets_of(s, c->epoch, only_vnode(t));
+	int v = closing_vnode(s, t);
+	Targets g = targets_of(s, c->epoch, v);
 	bool refused = refusals(s, t) != 0;
 	int n;
 
 	for (n = 0; n < NDATA; n++)
 	{
-		if (!refused && HAS(g.judges & ~c->held[only_vnode(t)], n) && rule(RULE_REFUSE_FIRST))
+		if (!refused && HAS(g.judges & ~c->held[v], n) && rule(RULE_REFUSE_FIRST))
 			add_step(l, STEP_REFUSE, t, n, 0);
 		if ((refused || !rule(RULE_REFUSE_FIRST)) && HAS(to_drop(s, t) & ~c->dropped, n))
 			add_step(l, STEP_DROP, t, n, 0);
@@ -135,7 +171,7 @@ static void late_steps(const State *s, StepList *l, int t)
 	int e;
 	int i;
 
-	for (v = 0; v < NVNODES && (c->sent | c->aborts) != 0; v++)
+	for (v = 0; v < NVNODES && (c->sent | c->aborts[0] | c->aborts[1]) != 0; v++)
 	{
 		if (!txn_in_vnode(t, v))
 			continue;
@@ -143,7 +179,7 @@ static void late_steps(const State *s, StepList *l, int t)
 		{
 			Targets g = targets_of(s, e, v);
 
-			if (!HAS(c->sent | c->aborts, e))
+			if (!HAS(c->sent | c->aborts[v], e))
 				continue;
 			for (i = 0; i < 2 * NDATA && HAS(c->sent, e); i++)
 			{
@@ -155,7 +191,7 @@ static void late_steps(const State *s, StepList *l, int t)
 					continue;
 				add_step(l, STEP_LATE_SEND, t, i | v << 4, e);
 			}
-			for (i = 0; i < NDATA && HAS(c->aborts, e); i++)
+			for (i = 0; i < NDATA && HAS(c->aborts[v], e); i++)
 			{
 				if (!HAS(g.judges | g.others, i) || s->node[i].cold ||
 					(is_stale(s, i, e, v) && rule(RULE_DROP_FENCE)))
@@ -186,7 +222,7 @@ void client_steps(const State *s, StepList *l, bool calm)
 			if (s->newest > 1 && !calm && scene->budget.moves > 0)
 				add_step(l, STEP_BEGIN, t, 0, 0); /* a client with an old map */
 		}
-		if (calm && scene->txn[t].kind != TXN_SPARE_ABORT)
+		if (calm && !txn_is_spare(t))
 		{
 			/* FINISH(abort) of what is closed still arrives */
 			if (txn_is_multi(t) && HAS(s->truth.aborted, t))
@@ -200,7 +236,8 @@ void client_steps(const State *s, StepList *l, bool calm)
 		if (runs && c->epoch < s->newest)
 			add_step(l, STEP_NEWER, t, 0, 0);
 		if (c->phase == PHASE_COLLECT && scene->closer && !calm)
-			add_step(l, STEP_GIVE_UP, t, 0, 0);
+			for (int v = 0; v <= txn_is_named(t); v++)
+				add_step(l, STEP_GIVE_UP, t, v, 0);
 		if (runs && s->left.deaths > 0 && !calm)
 			add_step(l, STEP_DIE, t, 0, 0);
 		if (scene->duplicates && !calm)
@@ -227,6 +264,17 @@ static void forget_collected(Client *c)
 	c->dropped = 0;
 }
 
+/* Its own client is to find out what became of it, vnode by vnode. */
+static void close_named(State *s, int t, int v)
+{
+	Client *c = &s->client[t];
+
+	forget_collected(c);
+	c->phase = PHASE_CLOSE;
+	c->closing = (uint8_t) v;
+	c->sure = 0;
+}
+
 static void newer(State *s, int t)
 {
 	Client *c = &s->client[t];
@@ -235,13 +283,32 @@ static void newer(State *s, int t)
 	/* I1: what was collected under another placement does not count */
 	if (rule(RULE_VOID_COLLECTED) || c->phase == PHASE_CLOSE)
 		forget_collected(c);
+	/*
+	 * Rule named once: it is sent under one epoch only, so that a refusal of that epoch or a later one is for good. Under another
+	 * it is closed, and sent again as another transaction; or when it turns out committed, to who lacks it.
+	 */
+	if (txn_is_named(t) && c->phase == PHASE_COLLECT && c->sent != 0 &&
+		c->sure != BIT(NVNODES) - 1 && rule(RULE_NAMED_ONCE))
+		close_named(s, t, 0);
+}
+
+/* One vnode has it refused for good: what the others hold is dropped, too. */
+static void drop_everywhere(State *s, int t)
+{
+	Client *c = &s->client[t];
+	int v;
+
+	for (v = 0; v < NVNODES; v++)
+		c->aborts[v] |= (uint16_t) BIT(c->epoch);
 }
 
 static void not_done(State *s, int t)
 {
 	s->client[t].phase = PHASE_NOT_DONE;
 	act_not_done(s, t);
-	if (scene->txn[t].kind == TXN_COMMIT_ROW)
+	if (txn_is_named(t))
+		drop_everywhere(s, t);
+	if (txn_is_commit_row(t) && !txn_is_named(scene->txn[t].of))
 	{
 		int whole = scene->txn[t].of;
 
@@ -250,17 +317,19 @@ static void not_done(State *s, int t)
 	}
 }
 
-static void give_up(State *s, int t)
+static void give_up(State *s, int t, int v)
 {
 	Client *c = &s->client[t];
 
 	forget_collected(c);
 	if (txn_is_plain(t))
 		c->phase = PHASE_GONE;
+	else if (txn_is_named(t))
+		close_named(s, t, v);
 	else if (txn_is_multi(t))
 	{
 		/* its decision row was never sent, so it can never commit: what is staged is dropped */
-		c->aborts |= (uint16_t) BIT(c->epoch);
+		drop_everywhere(s, t);
 		not_done(s, t);
 	}
 	else
@@ -348,10 +417,10 @@ static void send_to(State *s, int t, int target, int v)
 		case REPLY_REFUSED:
 		case REPLY_CONFLICT:
 		case REPLY_HORIZON:
-			if (scene->txn[t].kind == TXN_SPARE_ABORT)
+			if (txn_is_spare(t))
 				spare_answer(s, t);
 			else if (scene->closer)
-				give_up(s, t);
+				give_up(s, t, v);
 			break;
 		default:
 			break;
@@ -362,7 +431,7 @@ static void acknowledge(State *s, int t)
 {
 	Client *c = &s->client[t];
 
-	if (txn_is_multi(t))
+	if (txn_is_multi(t) && !txn_is_named(t))
 	{
 		c->phase = PHASE_DECIDE;
 		begin(s, scene->txn[t].of, c->epoch);
@@ -370,7 +439,10 @@ static void acknowledge(State *s, int t)
 	}
 	c->phase = PHASE_ACKED;
 	act_acked(s, t);
-	if (scene->txn[t].kind == TXN_COMMIT_ROW)
+	if (txn_is_named(t))
+		begin(s, scene->txn[t].of,
+			  c->epoch); /* the decision row follows, without anybody waiting */
+	if (txn_is_commit_row(t) && !txn_is_named(scene->txn[t].of))
 	{
 		int whole = scene->txn[t].of;
 
@@ -383,7 +455,7 @@ static void acknowledge(State *s, int t)
 static void closing_answer(State *s, int t, int n)
 {
 	Client *c = &s->client[t];
-	int v = only_vnode(t);
+	int v = closing_vnode(s, t);
 	Targets g = targets_of(s, c->epoch, v);
 
 	switch (last_reply)
@@ -393,7 +465,7 @@ static void closing_answer(State *s, int t, int n)
 			break;
 		case REPLY_REFUSED:
 			c->dropped |= (Set) BIT(n);
-			c->aborts |= (uint16_t) BIT(c->epoch);
+			c->aborts[v] |= (uint16_t) BIT(c->epoch);
 			break;
 		case REPLY_STALE:
 			newer(s, t);
@@ -411,9 +483,13 @@ static void closing_answer(State *s, int t, int n)
 	}
 	if (refusals(s, t) == 0 && (g.judges & ~c->held[v]) == 0)
 	{
-		/* all judges hold it: committed, once the other targets hold it too */
+		/* all judges hold it: committed, once the other targets hold it too, and of a named one the other vnode's */
 		forget_collected(c);
-		c->phase = PHASE_COLLECT;
+		c->sure |= (uint8_t) BIT(v);
+		if (txn_is_named(t) && c->sure != BIT(NVNODES) - 1)
+			c->closing = (uint8_t) (1 - v);
+		else
+			c->phase = PHASE_COLLECT;
 	}
 }
 
@@ -436,15 +512,15 @@ bool client_do(State *s, Step x)
 			acknowledge(s, x.a);
 			break;
 		case STEP_GIVE_UP:
-			give_up(s, x.a);
+			give_up(s, x.a, x.b);
 			break;
 		case STEP_REFUSE:
-			last_reply = node_outcome(s, x.b, x.a, only_vnode(x.a), c->epoch, true);
+			last_reply = node_outcome(s, x.b, x.a, closing_vnode(s, x.a), c->epoch, true);
 			closing_answer(s, x.a, x.b);
 			break;
 		case STEP_DROP:
-			c->aborts |= (uint16_t) BIT(c->epoch);
-			last_reply = node_drop(s, x.b, x.a, only_vnode(x.a), c->epoch);
+			c->aborts[closing_vnode(s, x.a)] |= (uint16_t) BIT(c->epoch);
+			last_reply = node_drop(s, x.b, x.a, closing_vnode(s, x.a), c->epoch);
 			closing_answer(s, x.a, x.b);
 			break;
 		case STEP_TELL_NOT_DONE:

@@ -11,15 +11,33 @@
 
 static int closer_vnode(const State *s)
 {
-	return txn_in_vnode(s->closer.txn, 0) ? 0 : 1;
+	return s->closer.vnode;
 }
 
-static bool can_be_closed(int t)
+/* At rest the spare ones are what closes. A named one is closed by who has found no decision row. */
+static bool can_be_closed(const State *s, int t, int v)
 {
-	TxnKind k = scene->txn[t].kind;
+	if (!txn_in_vnode(t, v) || txn_is_plain(t) || txn_is_spare(t))
+		return false;
+	return txn_is_named(t) ? !is_decided(s, t) : !txn_is_multi(t);
+}
 
-	return !txn_is_multi(t) && !txn_is_plain(t) && k != TXN_NONE &&
-		   k != TXN_SPARE_ABORT; /* at rest this one is what closes */
+/* Of a named one: what is known of this vnode. All held: committed. One that has refused it: it can never be. */
+static void found(State *s, bool held)
+{
+	const Closer *z = &s->closer;
+
+	if (!held)
+	{
+		s->truth.named_out = 1;
+		act_not_done(s, z->txn);
+		return;
+	}
+	s->truth.named_held |= (uint8_t) BIT(z->vnode);
+	if (!rule(RULE_NAMED_ALL))
+		s->truth.named_held = BIT(NVNODES) - 1;
+	if (s->truth.named_held == BIT(NVNODES) - 1)
+		act_committed(s, z->txn);
 }
 
 void closer_steps(const State *s, StepList *l, bool calm)
@@ -36,12 +54,14 @@ void closer_steps(const State *s, StepList *l, bool calm)
 	{
 		Mask staged = 0;
 		int t;
+		int v;
 
 		for (n = 0; n < NDATA; n++)
 			staged |= node_staged(s, n, 0) | node_staged(s, n, 1);
 		for (t = 1; t <= MAX_TXN; t++)
-			if (HAS(staged, t) && can_be_closed(t))
-				add_step(l, STEP_CLOSE, t, 0, 0);
+			for (v = 0; v < NVNODES; v++)
+				if (HAS(staged, t) && can_be_closed(s, t, v))
+					add_step(l, STEP_CLOSE, t, v, 0);
 		return;
 	}
 	g = targets_of(s, z->epoch, closer_vnode(s));
@@ -50,7 +70,7 @@ void closer_steps(const State *s, StepList *l, bool calm)
 	{
 		Set done = z->held | z->dropped;
 
-		if (!refused && HAS(g.judges & ~done, n))
+		if ((!refused || txn_is_named(z->txn)) && HAS(g.judges & ~done, n))
 			add_step(l, STEP_CLOSE_REFUSE, n, 0, 0);
 		if (!refused && g.judges != 0 && (g.judges & ~z->held) == 0 && HAS(g.others & ~z->held, n))
 			add_step(l, STEP_CLOSE_OTHER, n, 0, 0);
@@ -77,11 +97,19 @@ static void answered(State *s, int n)
 		case REPLY_HELD:
 			z->held |= (Set) BIT(n);
 			break;
+		case REPLY_HORIZON:
+			/* with no decision row there nobody has told it that it is committed */
+			if (!txn_is_named(z->txn))
+			{
+				end(s);
+				break;
+			}
+			/* fall through */
 		case REPLY_REFUSED:
 			if (z->dropped == 0 && !HAS(g.judges, n))
 				break; /* only a judge's refusal counts */
 			z->dropped |= (Set) BIT(n);
-			s->client[z->txn].aborts |= (uint16_t) BIT(z->epoch);
+			s->client[z->txn].aborts[z->vnode] |= (uint16_t) BIT(z->epoch);
 			break;
 		case REPLY_COMMITTED:
 			if (HAS(g.judges, n))
@@ -97,11 +125,18 @@ static void answered(State *s, int n)
 	}
 	if (z->txn != 0 && g.judges != 0 && z->dropped == 0 && (needed & ~z->held) == 0)
 	{
-		act_committed(s, z->txn);
+		if (txn_is_named(z->txn))
+			found(s, true);
+		else
+			act_committed(s, z->txn);
 		end(s);
 	}
 	else if (z->dropped != 0 && ((g.judges | g.others) & ~z->dropped) == 0)
+	{
+		if (txn_is_named(z->txn))
+			found(s, false);
 		end(s);
+	}
 }
 
 bool closer_do(State *s, Step x)
@@ -112,6 +147,7 @@ bool closer_do(State *s, Step x)
 	{
 		case STEP_CLOSE:
 			z->txn = x.a;
+			z->vnode = x.b;
 			z->epoch = s->newest;
 			break;
 		case STEP_CLOSE_REFUSE:

@@ -41,7 +41,8 @@ void fault_steps(const State *s, StepList *l, bool calm)
 
 				add_step(l, STEP_RESTART, n, t, 0);
 		for (t = 1; t <= MAX_TXN && s->left.expiries > 0; t++)
-			if (HAS(node->remembered | node->refused[0] | node->refused[1], t))
+			if (HAS(node->remembered | node->refused[0] | node->refused[1], t) &&
+				s->closer.txn != t)
 				add_step(l, STEP_EXPIRE, n, t, 0);
 	}
 	for (n = 0; n < NDATA; n++)

@@ -35,7 +35,7 @@ static bool horizon_passed(const State *s)
 	if (!rule(RULE_DECISION_HORIZON))
 		return true;
 	for (t = 1; t <= MAX_TXN; t++)
-		if (HAS(txns_on(DECISION_ROW), t) &&
+		if ((HAS(txns_on(DECISION_ROW), t) || txn_is_named(t)) &&
 			(s->client[t].phase == PHASE_COLLECT || s->client[t].phase == PHASE_CLOSE))
 			return false;
 	return s->reader.phase == READ_IDLE && s->closer.txn == 0;
@@ -53,6 +53,22 @@ static void drop_decision(State *s, int n)
 			s->node[n].forgotten |= (Mask) BIT(t);
 }
 
+/* Rule decided first: else a node might forget it as committed while another holds it undecided. */
+static bool may_be_told(const State *s, int t)
+{
+	return is_decided(s, t) || !rule(RULE_DECIDED_FIRST);
+}
+
+static bool aborts_sent(const State *s, int t)
+{
+	int v;
+
+	for (v = 0; v < NVNODES; v++)
+		if (!HAS(s->client[t].aborts[v], s->newest))
+			return false;
+	return true;
+}
+
 static void steps_of(const State *s, StepList *l, int t)
 {
 	const TxnDef *d = &scene->txn[t];
@@ -60,7 +76,8 @@ static void steps_of(const State *s, StepList *l, int t)
 
 	if (HAS(s->truth.committed, t) && !txn_is_plain(t))
 	{
-		bool may = d->kind != TXN_COMMIT_ROW || finish_acknowledged(s, d->of);
+		bool may = txn_is_commit_row(t) ? finish_acknowledged(s, d->of)
+										: !txn_is_named(t) || may_be_told(s, t);
 
 		for (n = 0; n < NDATA && may; n++)
 			if (!s->node[n].cold && !HAS(s->truth.finish_acks[t], n) &&
@@ -68,9 +85,9 @@ static void steps_of(const State *s, StepList *l, int t)
 				add_step(l, STEP_FINISH, t, n, 0);
 	}
 	if (txn_is_multi(t) && (HAS(s->truth.aborted, t) || !rule(RULE_ABORT_ROW)) &&
-		!HAS(s->client[t].aborts, s->newest) && staged_at(s, t) != 0)
+		!aborts_sent(s, t) && staged_at(s, t) != 0)
 		add_step(l, STEP_ABORT, t, 0, 0);
-	if (d->kind != TXN_COMMIT_ROW)
+	if (!txn_is_commit_row(t))
 		return;
 	for (n = 0; n < NDATA; n++)
 		if (s->node[n].value[DECISION_ROW] == t && horizon_passed(s))
@@ -96,13 +113,16 @@ static void finish(State *s, int t, int n)
 
 bool finish_do(State *s, Step x)
 {
+	int v;
+
 	switch (x.kind)
 	{
 		case STEP_FINISH:
 			finish(s, x.a, x.b);
 			break;
 		case STEP_ABORT:
-			s->client[x.a].aborts |= (uint16_t) BIT(s->newest);
+			for (v = 0; v < NVNODES; v++)
+				s->client[x.a].aborts[v] |= (uint16_t) BIT(s->newest);
 			break;
 		case STEP_DROP_DECISION:
 			drop_decision(s, x.a);

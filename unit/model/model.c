@@ -25,6 +25,16 @@ Mask txns_on(int row)
 	return m;
 }
 
+bool is_decided(const State *s, int t)
+{
+	int u;
+
+	for (u = 1; u <= MAX_TXN; u++)
+		if (txn_is_commit_row(u) && scene->txn[u].of == t && HAS(s->truth.committed, u))
+			return true;
+	return false;
+}
+
 void state_init(State *s)
 {
 	int v;

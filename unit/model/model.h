@@ -56,11 +56,14 @@ typedef enum TxnKind
 	TXN_NONE,
 	TXN_WRITE,
 	TXN_DELETE,
-	TXN_PLAIN,		/* a plain write */
-	TXN_RESTAMP,	/* the plain write `of`, sent again with a higher version */
-	TXN_COMMIT_ROW, /* the decision row "commit" of transaction `of` */
-	TXN_ABORT_ROW,	/* the same row, saying "abort", written by who closes `of` */
-	TXN_SPARE_ABORT /* another such, used only to see that everything comes to rest */
+	TXN_PLAIN,	 /* a plain write */
+	TXN_RESTAMP, /* the plain write `of`, sent again with a higher version */
+	TXN_NAMED, /* over both vnodes, which its staged rows name: committed once all judges of both hold it */
+	TXN_COMMIT_ROW,	 /* the decision row "commit" of transaction `of` */
+	TXN_ABORT_ROW,	 /* the same row, saying "abort", written by who closes `of` */
+	TXN_SPARE_ABORT, /* another such, used only to see that everything comes to rest */
+	TXN_HELP_ROW,	 /* "commit" of a named one, written by who has found it committed */
+	TXN_SPARE_HELP	 /* another such, used only to see that everything comes to rest */
 } TxnKind;
 
 typedef struct TxnDef
@@ -68,8 +71,7 @@ typedef struct TxnDef
 	TxnKind kind;
 	uint8_t rows; /* mask */
 	uint8_t base; /* version it read; 0: none there */
-	uint8_t
-		of; /* WRITE over two vnodes: its commit row; PLAIN: its restamp; others: see the kind */
+	uint8_t of;	  /* over two vnodes: its commit row; PLAIN: its restamp; others: see the kind */
 } TxnDef;
 
 typedef struct Budgets
@@ -118,8 +120,27 @@ static inline bool txn_is_plain(int t)
 
 static inline bool txn_is_multi(int t) /* over two vnodes: decided by its decision row */
 {
-	return (scene->txn[t].kind == TXN_WRITE || scene->txn[t].kind == TXN_DELETE) &&
+	return (scene->txn[t].kind == TXN_WRITE || scene->txn[t].kind == TXN_DELETE ||
+			scene->txn[t].kind == TXN_NAMED) &&
 		   scene->txn[t].of != 0;
+}
+
+static inline bool txn_is_named(int t)
+{
+	return scene->txn[t].kind == TXN_NAMED;
+}
+
+static inline bool txn_is_commit_row(int t)
+{
+	TxnKind k = scene->txn[t].kind;
+
+	return k == TXN_COMMIT_ROW || k == TXN_HELP_ROW || k == TXN_SPARE_HELP;
+}
+
+/* Used only to come to rest: tries on with fresh ids. */
+static inline bool txn_is_spare(int t)
+{
+	return scene->txn[t].kind == TXN_SPARE_ABORT || scene->txn[t].kind == TXN_SPARE_HELP;
 }
 
 static inline bool txn_is_delete(int t)
@@ -177,11 +198,13 @@ typedef enum Phase
 
 typedef struct Client /* of one transaction */
 {
-	uint16_t sent;	 /* epochs under which STAGE (or the plain write) was sent */
-	uint16_t aborts; /* epochs under which FINISH(abort) was sent */
+	uint16_t sent;			  /* epochs under which STAGE (or the plain write) was sent */
+	uint16_t aborts[NVNODES]; /* epochs under which FINISH(abort) was sent for this vnode */
 	uint8_t phase;
 	uint8_t epoch;
 	Set held[NVNODES];
+	uint8_t closing; /* CLOSE: which vnode */
+	uint8_t sure;	 /* CLOSE, named: vnodes found held by all */
 	Set dropped;
 	Set to[NVNODES]; /* targets it ever sent anything to */
 	Mask floor;		 /* plain: what was acknowledged when it began */
@@ -191,9 +214,10 @@ typedef enum ReadPhase
 {
 	READ_IDLE,
 	READ_ASK,
-	READ_CONFIRM, /* the answer came without a lease */
-	READ_MET,	  /* a staged write: asking the other copies */
-	READ_DECISION /* a staged write of two vnodes: asking for the decision row */
+	READ_CONFIRM,  /* the answer came without a lease */
+	READ_MET,	   /* a staged write: asking the other copies */
+	READ_DECISION, /* a staged write of two vnodes: asking for the decision row */
+	READ_NAMED	   /* there is none: asking the judges of each vnode that it names */
 } ReadPhase;
 
 typedef struct Reader
@@ -201,10 +225,12 @@ typedef struct Reader
 	uint8_t phase;
 	uint8_t row;
 	uint8_t epoch;
-	uint8_t met;   /* transaction whose outcome is asked for */
-	uint8_t first; /* the one it met on the row; with two vnodes `met` becomes its commit row */
-	uint8_t value; /* best committed version seen */
-	Set marked;	   /* the first copy, when its answer came without a lease */
+	uint8_t met;	 /* transaction whose outcome is asked for */
+	uint8_t first;	 /* the one it met on the row; with two vnodes `met` becomes its commit row */
+	uint8_t value;	 /* best committed version seen */
+	uint8_t vnode;	 /* NAMED: being asked */
+	uint8_t missing; /* NAMED: one of its judges does not hold it */
+	Set marked;		 /* the first copy, when its answer came without a lease */
 	Set held;
 	Mask floor; /* acknowledged or read before it began */
 } Reader;
@@ -212,6 +238,7 @@ typedef struct Reader
 typedef struct Closer /* a settler, or a writer in whose way a staged write is */
 {
 	uint8_t txn;
+	uint8_t vnode;
 	uint8_t epoch;
 	Set held;
 	Set dropped;
@@ -278,6 +305,8 @@ typedef struct Truth /* what has been told and done: nobody in the cluster sees 
 	uint8_t
 		finish_acks[MAX_TXN + 1]; /* over two vnodes: nodes whose "stale" was taken for an answer */
 	uint8_t decision_dropped;
+	uint8_t named_held; /* of the named one: vnodes that a closer has found held by all */
+	uint8_t named_out;	/* ... a vnode that has refused it for good is known */
 } Truth;
 
 typedef struct State
@@ -305,6 +334,7 @@ typedef struct State
 } State;
 
 extern void state_init(State *s);
+extern bool is_decided(const State *s, int t); /* a commit row of t is committed */
 
 /* ---- places and epochs (topology.c) ---- */
 static inline Place place_at(const State *s, int epoch, int v, int n)
@@ -391,9 +421,9 @@ typedef enum StepKind
 	STEP_NEWER, /* the client learns the newest epoch */
 	STEP_SEND,	/* b: target, c: vnode */
 	STEP_ACK,
-	STEP_GIVE_UP,
-	STEP_REFUSE, /* b: node: refuse if not held */
-	STEP_DROP,	 /* b: node */
+	STEP_GIVE_UP, /* b: which vnode it closes */
+	STEP_REFUSE,  /* b: node: refuse if not held */
+	STEP_DROP,	  /* b: node */
 	STEP_TELL_NOT_DONE,
 	STEP_DIE,
 	STEP_LATE_SEND,		/* b: target and vnode, c: epoch */
@@ -408,9 +438,10 @@ typedef enum StepKind
 	STEP_READ_JUDGE,
 	STEP_READ_OTHER,
 	STEP_READ_DECISION,
+	STEP_READ_NAMED,
 	STEP_READ_END,
 	/* closer.c */
-	STEP_CLOSE, /* a: transaction */
+	STEP_CLOSE, /* a: transaction, b: vnode */
 	STEP_CLOSE_REFUSE,
 	STEP_CLOSE_OTHER,
 	STEP_CLOSE_DROP,

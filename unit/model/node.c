@@ -119,6 +119,15 @@ static void learn_from_value(Node *node, int row, int t)
 }
 
 /*
+ * Rule decided first: that a writer has read it as committed does not do for a named one. Who knows that its decision
+ * row is there says so in its own STAGE.
+ */
+static bool may_be_proved(const State *s, int t)
+{
+	return t == 0 || !txn_is_named(t) || is_decided(s, t) || !rule(RULE_DECIDED_FIRST);
+}
+
+/*
  * Holds a staged write. Rule meet: a base that is staged was read as committed, so it is; that holds on copies that
  * do not judge as well, whichever of the two came first.
  */
@@ -132,7 +141,8 @@ static void hold(State *s, int n, int row, int t)
 	{
 		int base = base_of(u);
 
-		if (!HAS(node->staged[row], u) || base == 0 || !HAS(node->staged[row], base))
+		if (!HAS(node->staged[row], u) || base == 0 || !HAS(node->staged[row], base) ||
+			!may_be_proved(s, base))
 			continue;
 		node_apply(s, n, row, base);
 		node->remembered |= (Mask) BIT(base);
@@ -166,6 +176,8 @@ static bool judge_row(State *s, int n, int row, int t)
 
 	if (!rule(RULE_JUDGE))
 		return true;
+	if (!may_be_proved(s, base))
+		return false;
 	if (base != 0 && HAS(node->staged[row], base))
 	{
 		node_apply(s, n, row, base);

@@ -14,6 +14,8 @@ static Targets read_targets(const State *s)
 
 	if (r->phase == READ_DECISION)
 		v = row_vnode(DECISION_ROW);
+	if (r->phase == READ_NAMED)
+		v = r->vnode;
 	return targets_of(s, r->epoch, v);
 }
 
@@ -53,6 +55,11 @@ void reader_steps(const State *s, StepList *l)
 			add_step(l, STEP_READ_JUDGE, n, 0, 0);
 		if (r->phase == READ_MET && (g.judges & ~r->held) == 0 && HAS(g.others & ~r->held, n))
 			add_step(l, STEP_READ_OTHER, n, 0, 0);
+		if (r->phase == READ_NAMED && HAS(g.judges & ~r->held, n))
+			add_step(l, STEP_READ_NAMED, n, 0, 0);
+		if (r->phase == READ_NAMED && !r->missing && (g.judges & ~r->held) == 0 &&
+			HAS(g.others & ~r->held, n))
+			add_step(l, STEP_READ_NAMED, n, 0, 0);
 	}
 	add_step(l, STEP_READ_END, 0, 0, 0);
 }
@@ -161,6 +168,18 @@ static void ask(State *s, int n)
 	}
 }
 
+/* No decision row: the judges of each named vnode are asked. */
+static void begin_named(State *s)
+{
+	Reader *r = &s->reader;
+
+	r->phase = READ_NAMED;
+	r->met = r->first;
+	r->vnode = 0;
+	r->held = 0;
+	r->missing = 0;
+}
+
 /* Another judge of the met write. */
 static void ask_judge(State *s, int n)
 {
@@ -196,7 +215,10 @@ static void ask_judge(State *s, int n)
 	last_reply = REPLY_NOT_HELD;
 	if (row == r->row && value > r->value)
 		r->value = (uint8_t) value;
-	answer(s, r->value);
+	if (txn_is_named(r->first))
+		begin_named(s);
+	else
+		answer(s, r->value);
 }
 
 /* An up copy that does not judge: it has to hold it before anybody acts on it. */
@@ -222,15 +244,16 @@ static void ask_decision(State *s, int n)
 	Reader *r = &s->reader;
 	const Node *node = &s->node[n];
 	int decides = scene->txn[r->first].of;
+	int value = node->value[DECISION_ROW];
 
 	if (!serves(s, n, row_vnode(DECISION_ROW)) || lease_is_over(s, n))
 	{
 		end(s);
 		return;
 	}
-	if (node->value[DECISION_ROW] == decides)
+	if (value != 0 && txn_is_commit_row(value))
 	{
-		r->met = (uint8_t) decides;
+		r->met = (uint8_t) value;
 		all_hold(s);
 	}
 	else if (HAS(node->staged[DECISION_ROW], decides))
@@ -241,8 +264,48 @@ static void ask_decision(State *s, int n)
 		if (everybody_holds(s))
 			all_hold(s);
 	}
+	else if (txn_is_named(r->first) && value == 0)
+		begin_named(s);
 	else
 		answer(s, r->value);
+}
+
+/* A named one without a decision row: do all who have to, of each vnode, hold it? */
+static void ask_named(State *s, int n)
+{
+	Reader *r = &s->reader;
+	Targets g = read_targets(s);
+
+	last_reply = node_outcome(s, n, r->met, r->vnode, r->epoch, false);
+	switch (last_reply)
+	{
+		case REPLY_COMMITTED:
+			all_hold(s);
+			return;
+		case REPLY_HELD:
+			r->held |= (Set) BIT(n);
+			break;
+		case REPLY_NOT_HELD:
+		case REPLY_REFUSED:
+			if (!HAS(g.judges, n))
+				return; /* it fetches it from its source */
+			r->held |= (Set) BIT(n);
+			r->missing = 1;
+			break;
+		default:
+			end(s);
+			return;
+	}
+	/* one that does not hold it says little alone: it may be no judge any more without knowing it */
+	if (r->missing && ((g.judges & ~r->held) == 0 || !rule(RULE_NAMED_PENDING)))
+		answer(s, r->value);
+	else if (!r->missing && everybody_holds(s))
+	{
+		r->vnode++;
+		r->held = 0;
+		if (r->vnode == NVNODES || !rule(RULE_NAMED_ALL))
+			all_hold(s);
+	}
 }
 
 bool reader_do(State *s, Step x)
@@ -278,6 +341,9 @@ bool reader_do(State *s, Step x)
 			break;
 		case STEP_READ_DECISION:
 			ask_decision(s, x.a);
+			break;
+		case STEP_READ_NAMED:
+			ask_named(s, x.a);
 			break;
 		case STEP_READ_END:
 			end(s);

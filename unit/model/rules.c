@@ -92,6 +92,17 @@ const RuleText rule_texts[NRULES] = {
 	[RULE_LEASE] = {"lease", "an answer without a lease is confirmed at another complete copy"},
 	[RULE_LEADER_ASKS] = {"leader-asks",
 						  "publish: a new leader goes on from the highest epoch known to a node"},
+	[RULE_NAMED_ALL] = {"named-all",
+						"named: committed when all judges of every named vnode hold it"},
+	[RULE_NAMED_ONCE] = {"named-once",
+						 "named: sent under one epoch, unless it is known as committed"},
+	[RULE_NAMED_PENDING] =
+		{"named-pending", "named: read as not committed when all judges of a vnode have answered"},
+	[RULE_NAMED_CLOSE] = {"named-close",
+						  "named: \"abort\" only once a named vnode has refused and dropped it"},
+	[RULE_DECIDED_FIRST] =
+		{"decided-first",
+		 "named: nothing is applied and nobody is told before \"commit\" is there"},
 	[RULE_TERM] = {"term", "publish: nodes asked by a new leader take no older leader's topology"},
 };
 

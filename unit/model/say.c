@@ -21,6 +21,8 @@ const char *txn_name(int t)
 			snprintf(out, sizeof(names[t]), "T%d(delete)", t);
 			break;
 		case TXN_COMMIT_ROW:
+		case TXN_HELP_ROW:
+		case TXN_SPARE_HELP:
 			snprintf(out, sizeof(names[t]), "row \"commit T%d\"", d->of);
 			break;
 		case TXN_ABORT_ROW:
@@ -123,8 +125,9 @@ static bool say_client(const State *before, Step x, char *out, size_t k)
 			break;
 		case STEP_ACK:
 			snprintf(out, k,
-					 txn_is_multi(x.a) ? "%s is held by all, epoch %d: its decision row next"
-									   : "%s ACKNOWLEDGED, epoch %d",
+					 txn_is_multi(x.a) && !txn_is_named(x.a)
+						 ? "%s is held by all, epoch %d: its decision row next"
+						 : "%s ACKNOWLEDGED, epoch %d",
 					 t, c->epoch);
 			break;
 		case STEP_GIVE_UP:
@@ -194,6 +197,10 @@ static bool say_reader(const State *before, Step x, char *out, size_t k)
 			snprintf(out, k, "the reader asks %s for the decision row of %s: %s", n,
 					 txn_name(r->first), re);
 			break;
+		case STEP_READ_NAMED:
+			snprintf(out, k, "the reader asks %s about %s in v%d: %s", n, txn_name(r->met),
+					 r->vnode, re);
+			break;
 		case STEP_READ_END:
 			snprintf(out, k, "the reader gives up");
 			break;
@@ -212,7 +219,8 @@ static bool say_closer(const State *before, Step x, char *out, size_t k)
 	switch ((StepKind) x.kind)
 	{
 		case STEP_CLOSE:
-			snprintf(out, k, "a closer takes on %s in epoch %d", txn_name(x.a), before->newest);
+			snprintf(out, k, "a closer takes on %s in v%d, epoch %d", txn_name(x.a), x.b,
+					 before->newest);
 			break;
 		case STEP_CLOSE_REFUSE:
 			snprintf(out, k, "the closer: OUTCOME(refuse, %s) at %s, epoch %d: %s",

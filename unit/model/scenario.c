@@ -46,6 +46,17 @@
 	{                                                \
 		TXN_ABORT_ROW, 4, 0, 1                       \
 	}
+/* the same, naming both vnodes in its staged rows */
+#define NAMING_VNODES                                \
+	{TXN_NAMED, 3, 0, 2}, {TXN_COMMIT_ROW, 4, 0, 1}, \
+	{                                                \
+		TXN_ABORT_ROW, 4, 0, 1                       \
+	}
+#define HELPING                                            \
+	{TXN_SPARE_ABORT, 4, 0, 1}, {TXN_SPARE_HELP, 4, 0, 1}, \
+	{                                                      \
+		TXN_HELP_ROW, 4, 0, 1                              \
+	}
 #define CLOSING                  \
 	{                            \
 		TXN_SPARE_ABORT, 4, 0, 1 \
@@ -378,6 +389,63 @@ const Scenario scenarios[] = {
 		.budget = {.moves = 1},
 		.reader = true,
 		.length = 70,
+	},
+	{
+		.name = "named",
+		.about =
+			"a transaction names its two vnodes, a rival for one of its rows, no faults of nodes",
+		.txn = {{0}, NAMING_VNODES, {TXN_WRITE, 2, 0, 0}, HELPING},
+		.place = TWO_VNODES,
+		.budget = {.deaths = 1},
+		.reader = true,
+		.closer = true,
+		.duplicates = true,
+		.length = 80,
+	},
+	{
+		.name = "named-failover",
+		.about = "a transaction names its two vnodes, a rival; A, B and C fail",
+		.txn = {{0}, NAMING_VNODES, {TXN_WRITE, 2, 0, 0}, HELPING},
+		.place = TWO_VNODES,
+		.budget = {.fails = {1, 1, 1}, .deaths = 1},
+		.reader = true,
+		.closer = true,
+		.duplicates = true,
+		.length = 110,
+	},
+	{
+		.name = "named-chain",
+		.about =
+			"a transaction names its two vnodes, the next goes on from its version; nodes forget",
+		.txn = {{0}, NAMING_VNODES, {TXN_WRITE, 2, 1, 0}, HELPING},
+		.place = TWO_VNODES,
+		.budget = {.expiries = 3, .deaths = 1},
+		.reader = true,
+		.closer = true,
+		.duplicates = true,
+		.length = 90,
+	},
+	{
+		.name = "named-chain-failover",
+		.about = "the same while A, B and C fail",
+		.txn = {{0}, NAMING_VNODES, {TXN_WRITE, 2, 1, 0}, HELPING},
+		.place = TWO_VNODES,
+		.budget = {.fails = {1, 1, 1}, .expiries = 2, .deaths = 1},
+		.reader = true,
+		.closer = true,
+		.duplicates = true,
+		.length = 110,
+	},
+	{
+		.name = "named-move",
+		.about = "a transaction names its two vnodes while vnode 0 moves from A to B",
+		.txn = {{0}, NAMING_VNODES, {TXN_WRITE, 2, 1, 0}, HELPING},
+		.place = {{OK, NO, OK}, {OK, NO, OK}},
+		.budget = {.fails = {0, 0, 1}, .moves = 1, .deaths = 1},
+		.reader = true,
+		.closer = true,
+		.duplicates = true,
+		.length = 110,
 	},
 };
 

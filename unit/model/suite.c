@@ -79,6 +79,11 @@ static const Missing missing[] = {
 	{RULE_LEASE, "failover", false},
 	{RULE_LEADER_ASKS, "leader", false},
 	{RULE_TERM, "leader", false},
+	{RULE_NAMED_ALL, "named", false},
+	{RULE_NAMED_ONCE, "named-failover", false},
+	{RULE_NAMED_PENDING, "named-failover", false},
+	{RULE_NAMED_CLOSE, "named", false},
+	{RULE_DECIDED_FIRST, "named-chain", false},
 };
 #define NMISSING ((int) (sizeof(missing) / sizeof(missing[0])))
 
