@@ -24,6 +24,13 @@ bool status_is_moved(DorisStatus st)
 		   st == DORIS_BEHIND;
 }
 
+uint64_t client_share(uint64_t until, int n)
+{
+	uint64_t now = clock_mono_ms();
+
+	return until > now ? now + (until - now) / (uint64_t) n : until;
+}
+
 int client_left_ms(const DorisClient *c, uint64_t until)
 {
 	uint64_t now = clock_mono_ms();
@@ -545,6 +552,7 @@ void doris_disconnect(DorisClient *c)
 		c->no_cancel = true;
 		finish_flush(c, NULL, 0, 200);
 	}
+	decide_forget(c);
 	call_free(c, &c->timer_call);
 	while (c->peers != NULL)
 	{

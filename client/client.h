@@ -29,6 +29,7 @@
 #define CLIENT_MAX_FINISH 1000		 /* FINISH items waiting (I6) */
 #define CLIENT_EXPIRES_MAX_MS 60000	 /* after it began, anybody may close a transaction */
 #define CLIENT_RECENT 64			 /* own committed transactions remembered */
+#define CLIENT_TOLD 16				 /* named ones known to be decided */
 #define CLIENT_MAX_ROUNDS 20		 /* of a transaction that starts again */
 #define STAGE_MAX_ROWS 4096			 /* rows of one STAGE or APPLY message */
 
@@ -45,6 +46,14 @@ extern void arena_free(Arena *a);
 /* ---- peers and calls (peer.c) ---- */
 typedef struct Call Call;
 typedef struct FinishWork FinishWork;
+typedef struct Deciding Deciding;
+
+/* A named transaction whose decision row is there. */
+typedef struct ToldTxn
+{
+	DorisTxnId txn;
+	DorisVersion version;
+} ToldTxn;
 
 /* A channel with the calls on it: one is under way, the others wait their turn. */
 typedef struct Line
@@ -141,6 +150,8 @@ extern Peer *peer_of_node(DorisClient *c, const TopoNode *n); /* made when new; 
 extern Peer *peer_of_address(DorisClient *c, const char *address);
 /* 1 connected, 0 connecting, -1 refused or lost; opens when needed. */
 extern int peer_state(DorisClient *c, Peer *p);
+/* What is about to be sent in the background shall find a connection, without anybody waiting for it. */
+extern void peer_open_background(Peer *p);
 /* Opens anew when the connection was refused or lost a while ago. */
 extern void peer_revive(DorisClient *c, Peer *p);
 /*
@@ -175,12 +186,16 @@ struct DorisClient
 	uint64_t until;		 /* end of the public call in progress */
 	bool no_cancel;		 /* the wait callback is not to be asked (bounded by CLIENT_LEARN_MS) */
 	bool cancelled;		 /* the public call in progress was told to stop */
-	uint32_t nwork;		 /* FINISH items waiting, all peers */
+	uint32_t nwork;		 /* FINISH items waiting, all peers, and decision rows on their way */
 	bool flushing;		 /* none of them is to wait for others */
 	DorisTxnId recent[CLIENT_RECENT]; /* own, committed */
 	uint32_t nrecent;				  /* ever put there */
-	DorisBuf out;					  /* the message being sent */
-	int spin_rest;					  /* calls that will not spin */
+	ToldTxn told[CLIENT_TOLD];
+	uint32_t ntold;			/* ever put there */
+	Deciding *deciding;		/* decision rows on their way (decide.c) */
+	uint64_t unnamed_until; /* a named transaction met another: the next ones go the longer way */
+	DorisBuf out;			/* the message being sent */
+	int spin_rest;			/* calls that will not spin */
 	int spin_penalty;
 	DorisNodeCounters *counters; /* what doris_counters returned last */
 	uint64_t activity;			 /* grows whenever a counter does */
@@ -196,6 +211,8 @@ extern void client_begin(DorisClient *c);
 /* The node with this address; NULL: none, so perhaps an admin. */
 extern const TopoNode *client_node_at(const DorisClient *c, const char *address);
 extern int client_left_ms(const DorisClient *c, uint64_t until);
+/* Of the time that is left until then, an nth: when it ends. */
+extern uint64_t client_share(uint64_t until, int n);
 extern void client_note_epoch(DorisClient *c, Peer *p, uint64_t epoch);
 /* Takes a topology when it is newer and of the same cluster. */
 extern DORIS_MUST_CHECK DorisStatus client_take_topology(DorisClient *c, DorisBytes encoded,
@@ -359,6 +376,8 @@ typedef struct CloseHint
 	uint32_t nkept;
 	uint64_t
 		changed; /* never and kept count only while this is changed(v): what v was when the first message was sent */
+	bool
+		untold; /* no decision row was there: nobody was told that it, or what it decides, is committed */
 	const KeyRef *at; /* one of its rows, with */
 	DorisVersion
 		version; /* its version: settles what is older than the nodes' memory. NULL: not known */
@@ -371,14 +390,15 @@ typedef struct CloseHint
 extern Outcome close_single(DorisClient *c, DorisTxnId txn, uint32_t vnode, const CloseHint *hint,
 							uint64_t until, DorisError *err);
 /*
- * The same for one of several vnodes, by its decision row. Its rows are not dropped yet. closer (or NULL): the transaction
- * that staged "A", when it was ours (else untouched): to be finished when all targets have dropped the rows.
+ * The same for one of several vnodes, by its decision row; s: its txn, mode, decision_vnode, others and version. Its rows are not dropped yet. closer (or NULL): the transaction
+ * that staged "A", when it was ours (else untouched): to be finished when all targets have dropped the rows. COMMITTED of a
+ * named one says that its decision row is there (rule decided first).
  */
-extern Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode,
-							  uint64_t until, DorisTxnId *closer, DorisError *err);
+extern Outcome close_decision(DorisClient *c, const StagedInfo *s, uint64_t until,
+							  DorisTxnId *closer, DorisError *err);
 /*
  * A writer's question about the staged write s met at `node`: closes it when it has expired. ABORTED also: it is not
- * there any more. Nothing is finished yet.
+ * there any more. COMMITTED: FINISH may be sent; a named one's decision row is there. Nothing is finished yet.
  */
 extern Outcome meet_writer(DorisClient *c, const StagedInfo *s, const KeyRef *at, uint32_t node,
 						   uint64_t until, DorisError *err);
@@ -395,6 +415,26 @@ extern Outcome finish_vnode(DorisClient *c, Topology *t, DorisTxnId txn, bool co
  */
 extern bool others_hold(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t vnode, uint64_t until,
 						DorisError *err);
+
+/*
+ * A named one without a decision row, for a reader: COMMITTED: everybody who has to holds it. PENDING: it was not when they
+ * were asked. OPEN: err says why.
+ */
+extern Outcome named_state(DorisClient *c, Topology *t, const StagedInfo *s, uint64_t until,
+						   DorisError *err);
+
+/* ---- decide.c ---- */
+extern bool told_known(const DorisClient *c, DorisTxnId txn);
+extern void told_add(DorisClient *c, DorisTxnId txn, DorisVersion version);
+extern bool told_by_version(const DorisClient *c, DorisVersion version, DorisTxnId *out);
+extern void decide_pump(DorisClient *c);
+/*
+ * Whoever writes on top of what this client has just committed waits here until it is decided. OK: it is, or nothing of that version is on
+ * its way any more (the judges will say).
+ */
+extern DORIS_MUST_CHECK DorisStatus decide_await(DorisClient *c, DorisVersion version,
+												 uint64_t until, DorisError *err);
+extern void decide_forget(DorisClient *c); /* at the end */
 
 /* ---- finish.c ---- */
 /* The targets of one transaction: for its decision row (t NULL: there is none), or to wait for. */

@@ -7,8 +7,10 @@
  * what was gathered. Whatever cannot be found out is OPEN, and told as unknown (I7).
  *
  * A transaction over several vnodes is closed through its decision row: the transaction that would
- * stage "C" is closed, then "A" is committed under the same key.
+ * stage "C" is closed, then "A" is committed under the same key. A named one is closed vnode by vnode before: when all of it
+ * is held "C" is written, once a vnode has refused and dropped it "A" (rules named, named close).
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
@@ -68,30 +70,42 @@ static int asked_plan(Topology *t, uint32_t vnode, const CloseHint *hint,
 	return n;
 }
 
-/* Sends to all that want it (their call has a body), waits for all. OK: each has a status. */
-static DorisStatus asked_run(DorisClient *c, Topology *t, MsgType type, Asked *asked, int n,
-							 uint64_t until, DorisError *err)
+/* When an answer to a question asked now has to be there. */
+static uint64_t asked_until(uint64_t until)
 {
-	Call *calls[DORIS_MAX_TARGETS];
 	uint64_t slice = clock_mono_ms() + CLOSE_SLICE_MS;
-	DorisStatus st;
-	int i;
 
-	if (slice > until)
-		slice = until;
-	for (i = 0; i < n; i++)
+	return slice < until ? slice : until;
+}
+
+/* Sends to all that want it: their call has a body. */
+static DorisStatus asked_send(DorisClient *c, Topology *t, MsgType type, Asked *asked, int n,
+							  uint64_t until, DorisError *err)
+{
+	for (int i = 0; i < n; i++)
 	{
 		Peer *p = peer_of_node(c, asked[i].node);
 
-		calls[i] = NULL;
 		if (asked[i].call.body.len == 0)
 			continue;
 		if (p == NULL)
 			return client_no_memory(err);
-		calls[i] = &asked[i].call;
-		call_start(c, calls[i], p, type, t, slice);
+		call_start(c, &asked[i].call, p, type, t, until);
 	}
-	st = calls_wait(c, calls, n, true, slice, err);
+	return DORIS_OK;
+}
+
+/* Waits for all answers. OK: each has a status. */
+static DorisStatus asked_take(DorisClient *c, MsgType type, Asked *asked, int n, uint64_t until,
+							  DorisError *err)
+{
+	Call *calls[DORIS_MAX_TARGETS];
+	DorisStatus st;
+	int i;
+
+	for (i = 0; i < n; i++)
+		calls[i] = asked[i].call.body.len > 0 ? &asked[i].call : NULL;
+	st = calls_wait(c, calls, n, true, until, err);
 	if (st != DORIS_OK && st != DORIS_TIMEOUT)
 		return st;
 	for (i = 0; i < n; i++)
@@ -121,6 +135,15 @@ static DorisStatus asked_run(DorisClient *c, Topology *t, MsgType type, Asked *a
 										  peer_name(c, call->peer));
 	}
 	return DORIS_OK;
+}
+
+static DorisStatus asked_run(DorisClient *c, Topology *t, MsgType type, Asked *asked, int n,
+							 uint64_t until, DorisError *err)
+{
+	uint64_t slice = asked_until(until);
+	DorisStatus st = asked_send(c, t, type, asked, n, slice, err);
+
+	return st == DORIS_OK ? asked_take(c, type, asked, n, slice, err) : st;
 }
 
 static void asked_free(DorisClient *c, Asked *asked, int n)
@@ -262,7 +285,10 @@ static Outcome close_round(DorisClient *c, Topology *t, DorisTxnId txn, uint32_t
 		}
 		if (asked[i].status == DORIS_OK && asked[i].result == OUTCOME_HORIZON)
 		{
-			asked[i].result = horizon_outcome(c, t, hint, asked[i].node, until, err);
+			/* nobody applies what nobody was told of: it was never there, and is too old to come */
+			asked[i].result = hint != NULL && hint->untold
+								  ? OUTCOME_REFUSED
+								  : horizon_outcome(c, t, hint, asked[i].node, until, err);
 			if (asked[i].result == OUTCOME_REFUSED)
 				never[drop.nnever++] = asked[i].node->id;
 			if (asked[i].result == OUTCOME_HORIZON)
@@ -402,9 +428,108 @@ static int decision_read(DorisClient *c, DorisBytes id, uint32_t vnode, uint64_t
 	return r;
 }
 
-Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode, uint64_t until,
-					   DorisTxnId *closer, DorisError *err)
+/* What the targets of one vnode have answered a reader. *known: one remembers it as committed. */
+static Outcome vnode_said(const Asked *asked, int n, bool *known)
 {
+	bool open = true;	  /* until a judge has answered */
+	bool missing = false; /* at a judge */
+	bool lacking = false; /* at a copy that is up and does not judge */
+	int silent = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		bool answered = asked[i].status == DORIS_OK && asked[i].result != OUTCOME_HORIZON;
+		bool held = asked[i].status == DORIS_OK && asked[i].result == OUTCOME_HELD;
+
+		if (asked[i].failed)
+			continue;
+		*known |= asked[i].status == DORIS_OK && asked[i].result == OUTCOME_COMMITTED;
+		lacking |= !asked[i].judge && !held;
+		missing |= asked[i].judge && answered && !held;
+		silent += asked[i].judge && !answered;
+		open &= !asked[i].judge;
+	}
+	/* rule named pending: one that lacks it says little unless all judges have answered */
+	if (*known)
+		return TXN_COMMITTED;
+	return open || silent > 0 ? TXN_OPEN
+		   : missing		  ? TXN_PENDING
+		   : lacking		  ? TXN_OPEN
+							  : TXN_COMMITTED;
+}
+
+Outcome named_state(DorisClient *c, Topology *t, const StagedInfo *s, uint64_t until,
+					DorisError *err)
+{
+	Asked(*asked)[DORIS_MAX_TARGETS] = calloc(1 + DORIS_MAX_OTHERS, sizeof(*asked));
+	OutcomeRequest req = {.txn = s->txn};
+	int n[1 + DORIS_MAX_OTHERS] = {0};
+	uint64_t slice = asked_until(until);
+	DorisStatus st = asked != NULL ? DORIS_OK : client_no_memory(err);
+	bool known = false;
+	Outcome o = TXN_COMMITTED;
+
+	for (int v = 0; v <= s->others.n && st == DORIS_OK; v++)
+	{
+		req.vnode = v == 0 ? s->decision_vnode : s->others.vnodes[v - 1];
+		n[v] = asked_plan(t, req.vnode, NULL, asked[v]);
+		for (int i = 0; i < n[v]; i++)
+			if (!asked[v][i].failed)
+				outcome_request_encode(&asked[v][i].call.body, &req);
+		st = asked_send(c, t, MSG_OUTCOME, asked[v], n[v], slice, err);
+	}
+	for (int v = 0; v <= s->others.n && st == DORIS_OK; v++)
+	{
+		Outcome one;
+
+		st = asked_take(c, MSG_OUTCOME, asked[v], n[v], slice, err);
+		one = st == DORIS_OK ? vnode_said(asked[v], n[v], &known) : TXN_OPEN;
+		if (one != TXN_COMMITTED && o != TXN_PENDING)
+			o = one;
+	}
+	for (int v = 0; v <= s->others.n && asked != NULL; v++)
+		asked_free(c, asked[v], n[v]);
+	free(asked);
+	if (known)
+		return TXN_COMMITTED;
+	if (st != DORIS_OK)
+		return TXN_OPEN;
+	if (o == TXN_OPEN && err->code == DORIS_OK)
+		doris_error(err, DORIS_UNAVAILABLE,
+					"not all copies that have to hold transaction %s do, or could say so",
+					txn_text(s->txn));
+	return o;
+}
+
+/*
+ * What is older than the nodes' memory and held by nobody was never there, when there is no decision row: with one committed and
+ * forgotten nothing would be staged any more; and a named one is applied nowhere before.
+ */
+static const CloseHint untold = {.untold = true};
+
+/* Rule named close: COMMITTED: every vnode holds it. ABORTED: one of them has refused and dropped it for good. */
+static Outcome close_named(DorisClient *c, const StagedInfo *s, uint64_t until, DorisError *err)
+{
+	Outcome o = TXN_COMMITTED;
+
+	for (int i = 0; i <= s->others.n && o != TXN_ABORTED; i++)
+	{
+		uint32_t vnode = i == 0 ? s->decision_vnode : s->others.vnodes[i - 1];
+		Outcome one =
+			close_single(c, s->txn, vnode, &untold, client_share(until, s->others.n + 1 - i), err);
+
+		/* one that does not answer does not keep the others from refusing it */
+		if (one != TXN_COMMITTED)
+			o = one;
+	}
+	return o;
+}
+
+Outcome close_decision(DorisClient *c, const StagedInfo *s, uint64_t until, DorisTxnId *closer,
+					   DorisError *err)
+{
+	DorisTxnId txn = s->txn;
+	uint32_t decision_vnode = s->decision_vnode;
 	uint8_t id[DORIS_TXNID_SIZE];
 	KeyRef at = {.space = DORIS_SPACE_DECISIONS,
 				 .vnode = decision_vnode,
@@ -412,6 +537,7 @@ Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode, 
 	DorisTxnId mine = client_txnid(c);
 	DorisVersion version = client_version(c);
 	uint64_t expires = clock_wall_ms() + CLOSE_EXPIRES_MS;
+	Outcome found = s->mode == TXN_NAMED ? TXN_PENDING : TXN_ABORTED; /* what is to be written */
 	int pause = 3;
 
 	err->code = DORIS_OK;
@@ -431,24 +557,38 @@ Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode, 
 			return TXN_ABORTED;
 		if (said < 0)
 			continue; /* decision_read has waited */
-		/* nobody is to stage "C" any more. Its row would still be there if it had been committed and forgotten. */
-		o = close_single(c, decision_txn(txn), decision_vnode, NULL, until, err);
-		if (o == TXN_COMMITTED)
-			return o;
-		if (o == TXN_OPEN && err->code != DORIS_UNKNOWN)
-			return o;
+		if (found == TXN_PENDING)
+		{
+			found = close_named(c, s, until, err);
+			if (found == TXN_OPEN)
+				return found;
+			if (found == TXN_COMMITTED)
+			{
+				/* as its own client would: what that has sent already counts */
+				mine = decision_txn(txn);
+				version = s->version;
+			}
+		}
+		if (s->mode != TXN_NAMED)
+		{
+			/* nobody is to stage "C" any more. Its row would still be there if it had been committed and forgotten. */
+			o = close_single(c, decision_txn(txn), decision_vnode, &untold, until, err);
+			if (o == TXN_COMMITTED || o == TXN_OPEN)
+				return o;
+		}
 		t = topology_ref(c->topo);
 		used = t->epoch;
-		o = stage_one(c, t, mine, version, expires, &at, (DorisBytes){(const uint8_t *) "A", 1},
+		o = stage_one(c, t, mine, version, expires, &at,
+					  (DorisBytes){(const uint8_t *) (found == TXN_COMMITTED ? "C" : "A"), 1},
 					  until, &one, err);
 		topology_unref(t);
 		if (o == TXN_COMMITTED)
 		{
-			/* stays staged: it may be forgotten only when all targets of the transaction have dropped it */
+			/* stays staged: it may be forgotten only when all targets of the transaction have ended it */
 			recent_add(c, mine);
-			if (closer != NULL)
+			if (closer != NULL && found == TXN_ABORTED)
 				*closer = mine;
-			return TXN_ABORTED;
+			return found;
 		}
 		if (o == TXN_OPEN)
 		{
@@ -461,12 +601,12 @@ Outcome close_decision(DorisClient *c, DorisTxnId txn, uint32_t decision_vnode, 
 		/* somebody else closes it too, or was faster: out of the way, wait a little and look again */
 		if (one.conflict.why == REFUSAL_BASE || one.conflict.why == REFUSAL_LOW)
 			clock_observe(&c->clock, one.conflict.stored.clock);
-		o = close_single(c, mine, decision_vnode, NULL, until, err);
+		o = close_single(c, mine, decision_vnode, &untold, until, err);
 		if (o == TXN_COMMITTED)
 		{
-			if (closer != NULL)
+			if (closer != NULL && found == TXN_ABORTED)
 				*closer = mine;
-			return TXN_ABORTED;
+			return found;
 		}
 		if (o == TXN_OPEN)
 			return o;
@@ -544,7 +684,7 @@ static Outcome judges_say(DorisClient *c, Topology *t, const StagedInfo *s, cons
 		return TXN_OPEN;
 	if (gone)
 		return TXN_ABORTED; /* not in the way any more */
-	if (s->mode == TXN_DECISION)
+	if (s->mode != TXN_SINGLE)
 		return TXN_PENDING;
 	if (all && missing)
 	{
@@ -574,7 +714,7 @@ Outcome meet_writer(DorisClient *c, const StagedInfo *s, const KeyRef *at, uint3
 	uint8_t id[DORIS_TXNID_SIZE];
 	int said;
 
-	if (recent_committed(c, s->txn))
+	if (s->mode == TXN_NAMED ? told_known(c, s->txn) : recent_committed(c, s->txn))
 		return TXN_COMMITTED;
 	if (s->mode == TXN_SINGLE && expired)
 	{
@@ -589,11 +729,26 @@ Outcome meet_writer(DorisClient *c, const StagedInfo *s, const KeyRef *at, uint3
 		return o;
 	txnid_to_key(s->txn, id);
 	said = decision_read(c, (DorisBytes){id, sizeof(id)}, s->decision_vnode, until, err);
+	if (said == 'C' && s->mode == TXN_NAMED)
+		told_add(c, s->txn, s->version);
 	if (said == 'C')
 		return TXN_COMMITTED;
 	if (said == 'A')
 		return TXN_ABORTED;
 	if (said < 0)
 		return TXN_OPEN;
-	return expired ? close_decision(c, s->txn, s->decision_vnode, until, NULL, err) : TXN_PENDING;
+	if (s->mode == TXN_NAMED && !expired)
+	{
+		t = topology_ref(c->topo);
+		o = named_state(c, t, s, until, err);
+		topology_unref(t);
+		if (o != TXN_COMMITTED)
+			return o;
+	}
+	else if (!expired)
+		return TXN_PENDING;
+	o = close_decision(c, s, until, NULL, err);
+	if (o == TXN_COMMITTED && s->mode == TXN_NAMED)
+		told_add(c, s->txn, s->version);
+	return o;
 }

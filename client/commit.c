@@ -2,7 +2,8 @@
  * commit.c: doris_commit: all rows together, or surely none, or "unknown" (I7).
  *
  * All rows in one vnode and one message: committed once all judges hold it, and acknowledged once every target does:
- * one round trip. Else, when every target holds everything, the decision row "C" is staged in the vnode of the
+ * one round trip. So is a small one over a few vnodes, which its staged rows name; its decision row follows (decide.c).
+ * Else, when every target holds everything, the decision row "C" is staged in the vnode of the
  * first key; the transaction is committed exactly when that row is. Nothing is acknowledged unless all write targets
  * answered "held" under one topology (I1); when one answers STALE_EPOCH everything is sent again under the new one, with the
  * same ids (I3), so that what is held already stays held and nothing is done twice.
@@ -12,6 +13,7 @@
  * - over several vnodes, and its decision row was never sent: it can never commit. What is staged is dropped.
  * - one vnode: a judge must have refused it for good, or never have got it, and every other target must have dropped it:
  *   if the placement changed while one still holds it, that one might be the only judge, and then it would be committed.
+ * - a named one: as with one vnode, in any of its vnodes. Meanwhile it is sent under no other topology (rule *named once*).
  * - else it is closed as anybody would; when that cannot be decided either, the outcome is unknown.
  */
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 
 #include "txn.h"
 
+#define UNNAMED_MS 1000	  /* no named transaction after one had to be closed */
 #define DROP_WAIT_MS 500  /* for dropping what can never commit; the rest goes in the background */
 #define END_GRACE_MS 3000 /* closing may take so long beyond other limits, within the deadline */
 
@@ -51,6 +54,12 @@ static void finish_all(Txn *x)
 	FinishGroup *group = NULL;
 	uint32_t i;
 
+	if (x->named != NULL)
+	{
+		decide_start(x);
+		finish_pump(c);
+		return;
+	}
 	recent_add(c, x->id);
 	if (x->mode == TXN_DECISION)
 	{
@@ -122,8 +131,64 @@ static void drop_all(Txn *x, const DorisTxnId *closer)
 	finish_group_sealed(c, group);
 }
 
-/* Ends the transaction: COMMITTED (after all), ABORTED (surely not done), OPEN. */
-static Outcome txn_end(Txn *x, DorisError *err)
+static bool is_clean(const Txn *x, uint32_t node)
+{
+	for (uint32_t i = 0; i < x->ntargets; i++)
+		if (x->targets[i]->node == node)
+			return !x->targets[i]->call.maybe_arrived || x->targets[i]->clean;
+	return true;
+}
+
+/* One vnode of a named one, as close_single. to_ack: COMMITTED only when it can be acknowledged as it is (I1). */
+static Outcome end_vnode(Txn *x, uint32_t vnode, bool to_ack, bool only_refused, uint64_t until,
+						 DorisError *err)
+{
+	TopoTarget targets[DORIS_MAX_TARGETS];
+	static const uint32_t none;
+	uint32_t never[DORIS_MAX_TARGETS];
+	CloseHint hint = {.never = never,
+					  .kept = to_ack ? &none : NULL,
+					  .changed = topology_changed(x->named, vnode)};
+	int n = topology_targets(x->named, vnode, targets);
+
+	for (int i = 0; i < n; i++)
+		if (is_clean(x, targets[i].node->id))
+			never[hint.nnever++] = targets[i].node->id;
+	if (only_refused && hint.nnever == 0)
+		return TXN_PENDING;
+	return close_single(x->c, x->id, vnode, &hint, until, err);
+}
+
+/*
+ * Rule named close, by its own client: in the vnodes first where a target is known not to hold it. That costs more than dropping one
+ * whose decision row was never sent: where transactions meet each other the next ones go the longer way.
+ */
+static Outcome end_named(Txn *x, bool to_ack, uint64_t until, DorisError *err)
+{
+	Outcome o = TXN_COMMITTED;
+
+	x->c->unnamed_until = clock_mono_ms() + UNNAMED_MS;
+	for (int lap = 0; lap < 2 && o != TXN_ABORTED; lap++)
+	{
+		o = TXN_COMMITTED;
+		for (int i = 0; i <= x->others.n && o != TXN_ABORTED; i++)
+		{
+			uint32_t vnode = i == 0 ? x->vnode : x->others.vnodes[i - 1];
+			Outcome one = end_vnode(x, vnode, to_ack, lap == 0,
+									client_share(until, x->others.n + 2 - i), err);
+
+			/* one that does not answer does not keep the others from refusing it */
+			if (one == TXN_OPEN || one == TXN_ABORTED)
+				o = one;
+		}
+	}
+	if (o == TXN_ABORTED)
+		drop_all(x, NULL);
+	return o;
+}
+
+/* Ends the transaction: COMMITTED (after all; to_ack: and it may be told), ABORTED (surely not done), OPEN. */
+static Outcome txn_end(Txn *x, bool to_ack, DorisError *err)
 {
 	DorisClient *c = x->c;
 	uint64_t now = clock_mono_ms();
@@ -141,9 +206,16 @@ static Outcome txn_end(Txn *x, DorisError *err)
 		StageTarget *t = x->targets[i];
 
 		/* a message on the way, or an answer nobody has looked at: target_send has made it unclean */
+		t->doubt |= t->call.state != CALL_IDLE;
 		call_abandon(c, &t->call);
 		arrived |= t->call.maybe_arrived;
 		unclean |= t->call.maybe_arrived && !t->clean;
+	}
+	if (x->sure)
+	{
+		/* what it was closed as stands, whatever was answered since */
+		doris_error(err, DORIS_UNAVAILABLE, "it is held, but not kept for every copy that is down");
+		return TXN_OPEN;
 	}
 	if (!x->decision_sent && !unclean)
 		/* every message that arrived was refused and none is on the way: nobody holds anything */
@@ -158,7 +230,9 @@ static Outcome txn_end(Txn *x, DorisError *err)
 	else if (until < now + CLIENT_LEARN_MS)
 		until = now + CLIENT_LEARN_MS;
 	c->no_cancel = true;
-	if (x->mode == TXN_SINGLE)
+	if (x->named != NULL)
+		o = end_named(x, to_ack, until, err);
+	else if (x->mode == TXN_SINGLE)
 	{
 		for (i = 0; i < x->ntargets && hint.nnever < DORIS_MAX_TARGETS; i++)
 			if (!x->targets[i]->call.maybe_arrived || x->targets[i]->clean)
@@ -176,8 +250,10 @@ static Outcome txn_end(Txn *x, DorisError *err)
 	else
 	{
 		DorisTxnId closer = {.clock = 0};
+		StagedInfo mine = {
+			.txn = x->id, .mode = TXN_DECISION, .decision_vnode = x->vnode, .version = x->version};
 
-		o = close_decision(c, x->id, x->vnode, until, &closer, err);
+		o = close_decision(c, &mine, until, &closer, err);
 		if (o == TXN_ABORTED)
 			drop_all(x, &closer);
 	}
@@ -257,7 +333,7 @@ static StageVerdict attempt(Txn *x, const DorisWriteSource *source, DorisError *
 	if (v != STAGE_GO)
 		return v;
 	FAULT_POINT("client-staged");
-	return x->mode == TXN_SINGLE || x->nrows == 0 ? STAGE_GO : decide(x, err);
+	return x->mode != TXN_DECISION || x->nrows == 0 ? STAGE_GO : decide(x, err);
 }
 
 /* It ended badly: which status is the honest one? */
@@ -267,7 +343,7 @@ static DorisStatus failed(Txn *x, DorisCommitResult *result, DorisError *err)
 	Outcome o;
 
 	how.code = DORIS_OK;
-	o = txn_end(x, &how);
+	o = txn_end(x, true, &how);
 	if (o == TXN_COMMITTED)
 	{
 		/* all judges hold it, though an answer was lost */
@@ -309,8 +385,10 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 	{
 		Outcome o = TXN_ABORTED;
 		uint64_t used;
+		bool moved;
 
 		v = attempt(&x, source, err);
+		moved = v == STAGE_AGAIN;
 		if (v == STAGE_GO)
 		{
 			if (x.nrows > 0)
@@ -322,7 +400,7 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 			break;
 		}
 		used = x.topo->epoch;
-		if (v == STAGE_AGAIN)
+		if (moved)
 		{
 			DorisError why = *err;
 
@@ -335,14 +413,23 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 			}
 			if (st != DORIS_OK)
 				v = STAGE_FAIL;
+			else if (x.named != NULL && !x.sure)
+				v = STAGE_ANEW; /* rule named once */
 		}
-		else if (v == STAGE_ANEW || v == STAGE_YIELD)
+		if (v == STAGE_ANEW || v == STAGE_YIELD)
 		{
 			DorisError why;
 
 			why.code = DORIS_OK;
-			o = txn_end(&x, &why);
-			if (o == TXN_COMMITTED)
+			x.tries_named = false;
+			o = txn_end(&x, false, &why);
+			if (o == TXN_COMMITTED && x.named != NULL)
+			{
+				/* to be told it has to be kept for those that are down, too: once more, to who lacks it */
+				x.sure = true;
+				v = STAGE_AGAIN;
+			}
+			else if (o == TXN_COMMITTED)
 			{
 				result->version = x.version;
 				finish_all(&x);
@@ -358,13 +445,14 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 			}
 			if (v == STAGE_YIELD)
 				v = txn_await_rival(&x, err);
-			txn_begin(&x);
+			if (!x.sure)
+				txn_begin(&x);
 		}
 		/* a placement that moves is followed to the deadline */
-		rounds += v != STAGE_AGAIN;
+		rounds += !moved;
 		if (v != STAGE_FAIL && (rounds > CLIENT_MAX_ROUNDS || clock_mono_ms() >= x.until))
 		{
-			if (err->code == DORIS_OK || v != STAGE_AGAIN)
+			if (err->code == DORIS_OK || !moved)
 				doris_error(err, DORIS_CONFLICT,
 							"gave up after %d attempts: other transactions were always faster",
 							rounds);

@@ -243,7 +243,7 @@ static void settle(Comparison *x, const Suspect *s, RawGet *gets, int *meets, ui
 			o = TXN_COMMITTED;
 		else
 			o = meet_writer(x->c, &r->staged, &s->at, gets[i].node->id, until, &err);
-		if (o == TXN_COMMITTED || (o == TXN_ABORTED && r->staged.mode == TXN_DECISION))
+		if (o == TXN_COMMITTED || (o == TXN_ABORTED && r->staged.mode != TXN_SINGLE))
 			(void) finish_vnode(x->c, x->topo, r->staged.txn, o == TXN_COMMITTED, s->at.vnode, NULL,
 								until, &err);
 	}

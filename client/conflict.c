@@ -87,7 +87,7 @@ static StageVerdict staged_in_way(Txn *x, StageTarget *t, const StageRow *row, c
 	if (o == TXN_ABORTED)
 	{
 		/* one over several vnodes, aborted by its decision row, still has its rows */
-		if (s->mode == TXN_DECISION)
+		if (s->mode != TXN_SINGLE)
 			(void) finish_vnode(c, x->topo, s->txn, false, row->at.vnode, NULL, x->until, &why);
 		return STAGE_GO;
 	}

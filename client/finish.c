@@ -298,6 +298,7 @@ void finish_pump(DorisClient *c)
 {
 	Peer *p;
 
+	decide_pump(c);
 	for (p = c->peers; p != NULL; p = p->next)
 	{
 		Call *call = p->finishing;

@@ -2,7 +2,8 @@
  * meet.c: what readers are to see of a row with a staged write of somebody else (rule *meet*).
  *
  * A staged write of a transaction within one vnode is committed once all judges hold it, so the other judges are
- * asked for the row; one of several vnodes is committed exactly when its decision row "C" is. A reader never waits for
+ * asked for the row; one of several vnodes is committed exactly when its decision row "C" is; a named one also when it is
+ * held in all of its vnodes (rule *named*). A reader never waits for
  * the transaction: what is not committed now may be left unseen. But a copy that cannot be asked leaves the outcome
  * open, and then there is no answer (I7): never a guess.
  */
@@ -67,19 +68,37 @@ static DorisStatus answer_staged(MeetRow *m, const Projection *p, Arena *a, Dori
 }
 
 /* ---- decision rows ---- */
-static DorisStatus meet_decisions(DorisClient *c, MeetRow *rows, uint32_t n, const Projection *p,
-								  Arena *a, uint64_t until, DorisError *err)
+
+/* A named one without a decision row. ABORTED: not committed as of now. */
+static Outcome named_answer(DorisClient *c, Topology *t, const StagedInfo *s, uint64_t slice,
+							uint64_t until, DorisError *err)
+{
+	DorisError why = {.code = DORIS_OK};
+	Outcome o = clock_mono_ms() >= slice
+					? TXN_OPEN /* asking without time would cut connections that work */
+					: named_state(c, t, s, slice < until ? slice : until, &why);
+
+	if (o == TXN_OPEN)
+		doris_error(err, DORIS_UNAVAILABLE,
+					"whether a transaction met is committed cannot be found out: %.300s",
+					why.message);
+	return o == TXN_PENDING ? TXN_ABORTED : o;
+}
+
+static DorisStatus meet_decisions(DorisClient *c, Topology *t, MeetRow *rows, uint32_t n,
+								  const Projection *p, Arena *a, uint64_t until, DorisError *err)
 {
 	static const Projection whole = {.all_columns = true};
 	GetKey *keys = calloc(n, sizeof(*keys));
-	uint32_t *of = calloc(n, sizeof(*of)); /* row → its decision row's index */
+	uint32_t *of = calloc(n, sizeof(*of));		/* row → its decision row's index + 1 */
+	Outcome *named = calloc(n, sizeof(*named)); /* by that index: PENDING: not asked yet */
 	uint32_t nkeys = 0;
 	uint32_t i;
 	uint64_t slice = clock_mono_ms() + MEET_SLICE_MS;
 	DorisStatus st = DORIS_OK;
 	DorisError why;
 
-	if (keys == NULL || of == NULL)
+	if (keys == NULL || of == NULL || named == NULL)
 	{
 		st = client_no_memory(err);
 		goto done;
@@ -90,7 +109,7 @@ static DorisStatus meet_decisions(DorisClient *c, MeetRow *rows, uint32_t n, con
 		uint8_t id[DORIS_TXNID_SIZE];
 		uint32_t k;
 
-		if (rows[i].outcome != TXN_OPEN || s->mode != TXN_DECISION)
+		if (rows[i].outcome != TXN_OPEN || s->mode == TXN_SINGLE)
 			continue;
 		txnid_to_key(s->txn, id);
 		/* the rows of one transaction mostly come together */
@@ -128,13 +147,27 @@ static DorisStatus meet_decisions(DorisClient *c, MeetRow *rows, uint32_t n, con
 		if (k == NULL || !k->done)
 			continue; /* stays OPEN */
 		if (k->found && k->value.len == 1 && k->value.data[0] == 'C')
+		{
+			if (rows[i].row.staged.mode == TXN_NAMED)
+				told_add(c, rows[i].row.staged.txn, rows[i].row.staged.version);
 			st = answer_staged(&rows[i], p, a, err);
-		else
-			answer_committed(&rows[i], &rows[i].row, TXN_PENDING);
+			continue;
+		}
+		if (!k->found && rows[i].row.staged.mode == TXN_NAMED)
+		{
+			if (named[of[i] - 1] == TXN_PENDING)
+				named[of[i] - 1] = named_answer(c, t, &rows[i].row.staged, slice, until, err);
+			if (named[of[i] - 1] == TXN_COMMITTED)
+				st = answer_staged(&rows[i], p, a, err);
+			if (named[of[i] - 1] != TXN_ABORTED)
+				continue; /* OPEN stays so */
+		}
+		answer_committed(&rows[i], &rows[i].row, TXN_PENDING);
 	}
 done:
 	free(keys);
 	free(of);
+	free(named);
 	return st;
 }
 
@@ -247,6 +280,7 @@ static void help_finish(DorisClient *c, Topology *t, const MeetRow *rows, uint32
 
 		/* a decision row is finished by nobody but who knows all targets of its transaction */
 		if (rows[i].outcome != TXN_COMMITTED || rows[i].at.space != DORIS_SPACE_ROWS ||
+			(s->mode == TXN_NAMED && !told_known(c, s->txn)) ||
 			s->now_ms < clock_ms_of(s->txn.clock) + MEET_ABANDONED_MS)
 			continue;
 		if (i > 0 && rows[i - 1].node == rows[i].node && rows[i - 1].at.vnode == rows[i].at.vnode &&
@@ -280,7 +314,7 @@ DorisStatus meet_rows(DorisClient *c, Topology *t, MeetRow *rows, uint32_t n, co
 	if (st == DORIS_OK && singles > 0)
 		st = meet_singles(c, t, rows, n, p, a, until, err);
 	if (st == DORIS_OK && decisions > 0)
-		st = meet_decisions(c, rows, n, p, a, until, err);
+		st = meet_decisions(c, t, rows, n, p, a, until, err);
 	if (st == DORIS_OK)
 		help_finish(c, t, rows, n);
 	return st;

@@ -129,6 +129,13 @@ int peer_state(DorisClient *c, Peer *p)
 	return channel_state(p->line.channel);
 }
 
+void peer_open_background(Peer *p)
+{
+	DorisError ignored;
+
+	(void) !line_open(&p->background, p, &ignored);
+}
+
 void peer_revive(DorisClient *c, Peer *p)
 {
 	(void) c;

@@ -24,7 +24,7 @@ DorisStatus doris_settle(DorisClient *c, const KeyRef *at, const StagedInfo *s, 
 		return DORIS_OK;
 	t = topology_ref(c->topo);
 	/* of one vnode and aborted: closing it has told every target */
-	if (o == TXN_COMMITTED || s->mode == TXN_DECISION)
+	if (o == TXN_COMMITTED || s->mode != TXN_SINGLE)
 		*ended =
 			finish_vnode(c, t, s->txn, o == TXN_COMMITTED, at->vnode, NULL, c->until, err) == o;
 	else

@@ -18,6 +18,8 @@
 #define STAGE_SLICE_MS 2000	 /* the first try waits so long for its answer, the next twice that */
 #define FEW_PLACES 8
 #define STAGE_RIDERS 64 /* earlier transactions that a STAGE finishes */
+#define NAMED_ROWS 64	/* of a named transaction, which must go into one message to each node */
+#define NAMED_BYTES (256u << 10)
 
 void txn_begin(Txn *x)
 {
@@ -30,6 +32,9 @@ void txn_begin(Txn *x)
 	x->expires_ms =
 		clock_wall_ms() + (uint64_t) (left < CLIENT_EXPIRES_MAX_MS ? left : CLIENT_EXPIRES_MAX_MS);
 	x->decision_sent = false;
+	x->sure = false;
+	topology_unref(x->named);
+	x->named = NULL;
 	x->changed = 0;
 	for (i = 0; i < x->ntargets; i++)
 	{
@@ -49,6 +54,7 @@ void txn_init(Txn *x, DorisClient *c, DorisCommitResult *result)
 	x->c = c;
 	x->until = c->until;
 	x->result = result;
+	x->tries_named = clock_mono_ms() >= c->unnamed_until;
 	txn_begin(x);
 }
 
@@ -70,6 +76,7 @@ void txn_free(Txn *x)
 	free(x->where);
 	free(x->places);
 	topology_unref(x->topo);
+	topology_unref(x->named);
 }
 
 void txn_attempt(Txn *x)
@@ -84,6 +91,7 @@ void txn_attempt(Txn *x)
 	x->nplaces = 0;
 	x->mode = TXN_SINGLE;
 	x->one_vnode = true;
+	x->one_ns = true;
 	x->nrows = 0;
 	x->flushed = false;
 	for (i = 0; i < x->ntargets; i++)
@@ -359,12 +367,35 @@ static bool target_rows(StageTarget *t, StageRow **out)
 	return true;
 }
 
+/*
+ * Transactions that the node is told of as committed: named ones under the rows' bases first, which the judge must know as decided (rule
+ * decided first), then earlier ones of our own.
+ */
+static uint32_t riders(const Txn *x, const StageTarget *t, const StageRow *rows, uint32_t nrows,
+					   DorisTxnId out[STAGE_RIDERS])
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < nrows && x->c->ntold > 0 && n < STAGE_RIDERS; i++)
+	{
+		uint32_t k = 0;
+
+		if (version_is_none(rows[i].base) || !told_by_version(x->c, rows[i].base, &out[n]))
+			continue;
+		while (txnid_compare(out[k], out[n]) != 0)
+			k++;
+		n += k == n;
+	}
+	return n + finish_ride(x->c, t->peer, out + n, STAGE_RIDERS - n);
+}
+
 static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 {
 	StageRequest req = {.txn = x->id,
 						.version = x->version,
 						.mode = x->mode,
 						.decision_vnode = x->vnode,
+						.others = x->others,
 						.expires_ms = x->expires_ms,
 						.nrows = t->nitems};
 	DorisTxnId finished[STAGE_RIDERS];
@@ -386,7 +417,7 @@ static StageVerdict target_send(Txn *x, StageTarget *t, DorisError *err)
 	}
 	req.finished = finished;
 	if (!t->failed)
-		req.nfinished = finish_ride(x->c, t->peer, finished, STAGE_RIDERS);
+		req.nfinished = riders(x, t, req.rows, req.nrows, finished);
 	buf_reset(&t->call.body);
 	stage_request_encode(&t->call.body, &req);
 	free(req.rows);
@@ -651,14 +682,20 @@ StageVerdict txn_add(Txn *x, const DorisWrite *w, DorisError *err)
 
 	/* a version is above all bases it replaces */
 	clock_observe(&x->c->clock, w->base.clock);
+	if (v == STAGE_GO && x->c->deciding != NULL && !version_is_none(w->base) &&
+		decide_await(x->c, w->base, x->until, err) != DORIS_OK)
+		return STAGE_FAIL;
 	if (v == STAGE_GO)
 		v = place_of(x, vnode, &place, err);
 	if (v != STAGE_GO)
 		return v;
 	if (x->nrows++ == 0)
+	{
 		x->vnode = vnode;
-	else if (x->vnode != vnode)
-		x->one_vnode = false;
+		x->ns = w->ns;
+	}
+	x->one_vnode &= x->vnode == vnode;
+	x->one_ns &= x->ns == w->ns;
 	for (i = 0; i < place->n && v == STAGE_GO; i++)
 	{
 		StageTarget *t = place->targets[i];
@@ -683,13 +720,48 @@ StageVerdict txn_add(Txn *x, const DorisWrite *w, DorisError *err)
 	return v;
 }
 
+/*
+ * Is it small enough to name its vnodes, and nothing in the way? One message to each node is what rule *named* rests on; what goes
+ * to log nodes is more work to close than it saves. Rows of several namespaces: one of them may be truncated, and its nodes then
+ * say that they hold nothing of a transaction whose other rows are to stay.
+ */
+static bool may_be_named(const Txn *x)
+{
+	size_t bytes = 0;
+
+	if (!x->tries_named || !x->one_ns || x->mode != TXN_SINGLE ||
+		x->nplaces > 1 + DORIS_MAX_OTHERS || x->nrows > NAMED_ROWS)
+		return false;
+	for (uint32_t i = 0; i < x->ntargets; i++)
+	{
+		if (x->targets[i]->failed || x->targets[i]->call.maybe_arrived)
+			return false;
+		bytes += x->targets[i]->bytes.len;
+	}
+	return bytes <= NAMED_BYTES;
+}
+
+static void name_vnodes(Txn *x)
+{
+	x->others.n = 0;
+	for (uint32_t i = 0; i < x->nplaces; i++)
+		if (x->places[i].vnode != x->vnode)
+			x->others.vnodes[x->others.n++] = (uint16_t) x->places[i].vnode;
+	if (x->named == NULL)
+		x->named = topology_ref(x->topo);
+	for (uint32_t i = 0; i < x->ntargets; i++)
+		peer_open_background(x->targets[i]->peer);
+}
+
 StageVerdict txn_hold(Txn *x, DorisError *err)
 {
 	StageVerdict v = STAGE_GO;
 	uint32_t i;
 
 	if (!x->one_vnode)
-		x->mode = TXN_DECISION;
+		x->mode = x->sure || may_be_named(x) ? TXN_NAMED : TXN_DECISION;
+	if (x->mode == TXN_NAMED)
+		name_vnodes(x);
 	/* rule hints: kept before a judge is asked, so that a full budget is a clean refusal */
 	for (i = 0; i < x->ntargets && v == STAGE_GO; i++)
 		if (x->targets[i]->failed && x->targets[i]->nitems > 0)

@@ -67,7 +67,10 @@ typedef struct Txn
 	TxnMode mode;
 	uint64_t changed; /* changed(v) of that vnode when the first message with these ids was sent */
 	uint32_t vnode;	  /* of the first key: where the decision row goes */
-	bool one_vnode;	  /* all rows so far are there */
+	OtherVnodes others; /* NAMED */
+	bool one_vnode;		/* all rows so far are there */
+	uint32_t ns;		/* of the first row */
+	bool one_ns;		/* of all rows so far */
 	uint64_t nrows;
 	uint64_t expires_ms; /* wall clock */
 	uint64_t until;
@@ -81,6 +84,13 @@ typedef struct Txn
 	uint32_t places_cap;
 	bool flushed;		/* a message was sent in this attempt */
 	bool decision_sent; /* the decision row "C" may have arrived somewhere */
+	/*
+	 * Rule named once: as a named one it is sent by one topology, `named`; by another only when it is known as committed
+	 * (sure), to who lacks it. It is tried first of all; then the way with the decision row first, which is closed more cheaply.
+	 */
+	bool tries_named;
+	bool sure;
+	Topology *named; /* or NULL: not sent as such */
 	DorisCommitResult *result;
 	/* STAGE_YIELD: who is in the way, where, and what our row wanted */
 	StagedInfo rival;
@@ -108,8 +118,11 @@ extern void txn_free(Txn *x);
 extern void txn_attempt(Txn *x);
 /* Adds a row; sends what is full. */
 extern StageVerdict txn_add(Txn *x, const DorisWrite *w, DorisError *err);
-/* Sends the rest and waits until all targets hold everything. */
+/* Sends the rest and waits until all targets hold everything. With NAMED that is the commit. */
 extern StageVerdict txn_hold(Txn *x, DorisError *err);
+
+/* decide.c: the commit of a named one has been found: its decision row goes out, nobody waits for it. */
+extern void decide_start(Txn *x);
 
 /* conflict.c: a judge refused a message. GO: sent again. */
 extern StageVerdict txn_conflict(Txn *x, StageTarget *t, const StageReply *reply, DorisError *err);

@@ -110,6 +110,9 @@ DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t u
 
 		if (!fds_room(c, n))
 			return client_no_memory(err);
+		/* before anything is looked at: it may take answers, and close connections */
+		if (c->nwork > 0)
+			finish_pump(c);
 		for (i = 0; i < n; i++)
 		{
 			Call *call = calls[i];
@@ -144,8 +147,6 @@ DorisStatus calls_wait(DorisClient *c, Call **calls, int n, bool all, uint64_t u
 			if (last->state == CALL_SENT && call_spin(c, last))
 				continue;
 		}
-		if (c->nwork > 0)
-			finish_pump(c);
 		int timeout = until - now < WAIT_STEP_MS ? (int) (until - now) : WAIT_STEP_MS;
 		DorisStatus st = wait_turn(c, nfds, timeout, &idle, err);
 

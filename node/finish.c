@@ -68,7 +68,7 @@ static DorisStatus end_rows(Worker *w, const FinishItem *item, Pass *pass, Doris
 		if (i < 0)
 			continue; /* proved committed by a later writer, or its namespace is gone */
 		pass->found++;
-		pass->decision = pass->decision || r->staged[i].mode == TXN_DECISION;
+		pass->decision = pass->decision || r->staged[i].mode != TXN_SINGLE;
 		if (item->commit)
 			purge_commit_staged(w->node, vnode, key.data[0], r, i);
 		else

@@ -159,7 +159,8 @@ static bool find_proved(Merge *m, const Record *mine)
 		bool proved = in->committed && version_compare(in->version, v) == 0;
 
 		for (int i = 0; i < in->nstaged && !proved; i++)
-			proved = version_compare(in->staged[i].base, v) == 0;
+			proved = version_compare(in->staged[i].base, v) == 0 &&
+					 mine->staged[k].mode != TXN_NAMED; /* rule decided first */
 		if (proved && !txn_list_add(&m->proved, mine->staged[k].txn))
 			return false;
 	}

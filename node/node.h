@@ -605,6 +605,9 @@ extern DORIS_MUST_CHECK DorisStatus stage_execute(Worker *w, uint64_t epoch, con
 												  StageReply *out, DorisError *err);
 /* Puts the row's staged write into its record; there must be room. */
 extern void stage_put(const StageRequest *m, const StageRow *row, Record *r);
+/* BAD_MESSAGE: its mode is unknown, or it names vnodes that the cluster has not. */
+extern DORIS_MUST_CHECK DorisStatus stage_check_mode(const Node *n, const StageRequest *m,
+													 DorisError *err);
 /*
  * Notes in STAGED where this message's rows are, for FINISH and OUTCOME, in the open transaction; *used: the entry. The
  * caller has the transaction's lock, and keeps slot->last and slot->entries.

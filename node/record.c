@@ -11,6 +11,17 @@ void record_clear(Record *r)
 	memset(r, 0, offsetof(Record, staged));
 }
 
+static void read_others(DorisCursor *c, RecordStaged *s)
+{
+	uint16_t n = s->mode == TXN_NAMED ? cursor_u16(c) : 0;
+
+	if (n > DORIS_MAX_OTHERS)
+		c->bad = true;
+	s->others.n = 0;
+	while (s->others.n < n && !c->bad)
+		s->others.vnodes[s->others.n++] = cursor_u16(c);
+}
+
 bool record_decode_any(DorisBytes data, Record *r)
 {
 	DorisCursor c = cursor_of(data.data, data.len);
@@ -37,6 +48,7 @@ bool record_decode_any(DorisBytes data, Record *r)
 		s->kind = (WriteKind) cursor_u8(&c);
 		s->mode = (TxnMode) cursor_u8(&c);
 		s->decision_vnode = cursor_u32(&c);
+		read_others(&c, s);
 		s->expires_ms = cursor_u64(&c);
 		s->base = cursor_version(&c);
 		s->version = cursor_version(&c);
@@ -51,7 +63,7 @@ void record_encode(DorisBuf *b, const Record *r)
 	size_t need = 32 + r->value.len;
 
 	for (int i = 0; i < r->nstaged; i++)
-		need += 80 + r->staged[i].value.len;
+		need += 80 + sizeof(OtherVnodes) + r->staged[i].value.len;
 	if (!buf_reserve(b, need))
 		return;
 	buf_put_u8(b, RECORD_FORMAT);
@@ -69,6 +81,8 @@ void record_encode(DorisBuf *b, const Record *r)
 		buf_put_u8(b, (uint8_t) s->kind);
 		buf_put_u8(b, (uint8_t) s->mode);
 		buf_put_u32(b, s->decision_vnode);
+		for (int k = 0; s->mode == TXN_NAMED && k <= s->others.n; k++)
+			buf_put_u16(b, k == 0 ? s->others.n : s->others.vnodes[k - 1]);
 		buf_put_u64(b, s->expires_ms);
 		buf_put_version(b, s->base);
 		buf_put_version(b, s->version);

@@ -2,8 +2,8 @@
  * record.h: what a copy stores under a row's key: the committed version and what is staged beside it.
  *
  * u8 format=1, u8 flags (1: has a committed part, 2: that is a tombstone, 4: something is staged), version, varint length and value;
- * u8 number of staged writes, each: transaction id, u8 kind, u8 mode, u32 decision vnode, u64
- * expires_ms, base, version, u32 nrows, varint length and value.
+ * u8 number of staged writes, each: transaction id, u8 kind, u8 mode, u32 decision vnode, with TXN_NAMED u16 number of other vnodes and
+ * those, u64 expires_ms, base, version, u32 nrows, varint length and value.
  *
  * A Record's values are views into what it was read from.
  */
@@ -26,6 +26,7 @@ typedef struct RecordStaged
 	WriteKind kind;
 	TxnMode mode;
 	uint32_t decision_vnode;
+	OtherVnodes others;
 	uint64_t expires_ms;
 	DorisVersion base;
 	DorisVersion version;

@@ -54,7 +54,9 @@ static int fold_proved(const Node *node, Record *r, const StageRow *row,
 	{
 		for (int k = 0; k < r->nstaged && !version_is_none(bases[b]); k++)
 		{
-			if (version_compare(r->staged[k].version, bases[b]) != 0)
+			/* rule decided first: a named one is told */
+			if (version_compare(r->staged[k].version, bases[b]) != 0 ||
+				r->staged[k].mode == TXN_NAMED)
 				continue;
 			proved[n++] = r->staged[k].txn;
 			purge_commit_staged(node, row->at.vnode, row->at.space, r, k);
@@ -207,9 +209,9 @@ static DorisStatus hold(Worker *w, StageRequest *m, DorisError *err)
 	uint64_t bytes = 0;
 	DorisStatus st = DORIS_OK;
 
-	if (m->mode == TXN_DECISION && m->decision_vnode >= n->placement->topo->vnodes)
-		return doris_error(err, DORIS_BAD_MESSAGE, "stage: decision vnode %u does not exist",
-						   m->decision_vnode);
+	st = stage_check_mode(n, m, err);
+	if (st != DORIS_OK)
+		return st;
 	locks_clear(w);
 	for (uint32_t i = 0; st == DORIS_OK && i < m->nrows; i++)
 	{

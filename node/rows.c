@@ -106,6 +106,7 @@ void rows_staged_info(const RecordStaged *s, uint64_t now_ms, StagedInfo *out)
 	out->txn = s->txn;
 	out->mode = s->mode;
 	out->decision_vnode = s->decision_vnode;
+	out->others = s->others;
 	out->expires_ms = s->expires_ms;
 	out->now_ms = now_ms;
 	out->deleted = s->kind == WRITE_DELETE;

@@ -134,7 +134,8 @@ static Looked look_at(Settler *s, DorisBytes entry, uint64_t now_ms, Found *out)
 		i = record_find_staged(&w->row, out->txn);
 		if (i < 0)
 			continue;
-		if (w->row.staged[i].expires_ms + GRACE_MS >= now_ms)
+		/* a named one was committed long ago, as a rule, and its client has not come to tell (rule decided first) */
+		if (w->row.staged[i].expires_ms + GRACE_MS >= now_ms && w->row.staged[i].mode != TXN_NAMED)
 			return LOOKED_YOUNG;
 		rows_staged_info(&w->row.staged[i], now_ms, &out->staged);
 		buf_reset(&out->key);

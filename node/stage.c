@@ -27,6 +27,27 @@ typedef struct StageJob
 	uint64_t now_ms;
 } StageJob;
 
+DorisStatus stage_check_mode(const Node *n, const StageRequest *m, DorisError *err)
+{
+	uint32_t vnodes = n->placement->topo->vnodes;
+
+	if (m->mode != TXN_SINGLE && m->mode != TXN_DECISION && m->mode != TXN_NAMED)
+		return doris_error(err, DORIS_BAD_MESSAGE, "stage: mode %d is unknown", (int) m->mode);
+	if (m->mode == TXN_SINGLE)
+		return DORIS_OK;
+	for (int i = 0; i <= m->others.n; i++)
+	{
+		uint32_t v = i == 0 ? m->decision_vnode : m->others.vnodes[i - 1];
+
+		if (v >= vnodes)
+			return doris_error(err, DORIS_BAD_MESSAGE,
+							   "stage: its decision is in vnode %u, or it names it, but the "
+							   "cluster has %u",
+							   v, vnodes);
+	}
+	return DORIS_OK;
+}
+
 static DorisStatus check_request(Worker *w, uint64_t epoch, const StageRequest *m, DorisError *err)
 {
 	Node *n = w->node;
@@ -36,12 +57,9 @@ static DorisStatus check_request(Worker *w, uint64_t epoch, const StageRequest *
 
 	if (st != DORIS_OK)
 		return st;
-	if (m->mode != TXN_SINGLE && m->mode != TXN_DECISION)
-		return doris_error(err, DORIS_BAD_MESSAGE, "stage: mode %d is unknown", (int) m->mode);
-	if (m->mode == TXN_DECISION && m->decision_vnode >= n->placement->topo->vnodes)
-		return doris_error(err, DORIS_BAD_MESSAGE,
-						   "stage: decision vnode %u, but the cluster has %u", m->decision_vnode,
-						   n->placement->topo->vnodes);
+	st = stage_check_mode(n, m, err);
+	if (st != DORIS_OK)
+		return st;
 	if (m->nrows == 0 || version_is_none(m->version))
 		return doris_error(err, DORIS_BAD_MESSAGE, "stage: without rows or without a version");
 	locks_clear(w);
@@ -96,9 +114,20 @@ static DorisStatus no_memory(StageJob *j, DorisError *err)
 					   node_name(j->w->node));
 }
 
+static bool is_told(const StageRequest *m, DorisTxnId txn)
+{
+	for (uint32_t i = 0; i < m->nfinished; i++)
+	{
+		if (txnid_compare(m->finished[i], txn) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Judges one row (rule stage). A staged write of another whose version is our base was read as
- * committed by us: it is committed (rule meet), is applied here, and *proved names it.
+ * committed by us: it is committed (rule meet), is applied here, and *proved names it. A named one is only when the
+ * sender says that its decision row is there (rule decided first).
  * *good: nothing is in the way.
  */
 static DorisStatus judge_row(StageJob *j, uint32_t i, Record *r, DorisTxnId *proved,
@@ -112,7 +141,8 @@ static DorisStatus judge_row(StageJob *j, uint32_t i, Record *r, DorisTxnId *pro
 	{
 		for (int k = 0; k < r->nstaged; k++)
 		{
-			if (version_compare(r->staged[k].version, row->base) == 0)
+			if (version_compare(r->staged[k].version, row->base) == 0 &&
+				(r->staged[k].mode != TXN_NAMED || is_told(j->m, r->staged[k].txn)))
 			{
 				*proved = r->staged[k].txn;
 				*any_proved = true;
@@ -157,6 +187,7 @@ void stage_put(const StageRequest *m, const StageRow *row, Record *r)
 	s->kind = row->kind;
 	s->mode = m->mode;
 	s->decision_vnode = m->decision_vnode;
+	s->others = m->others;
 	s->expires_ms = m->expires_ms;
 	s->base = row->base;
 	s->version = m->version;
@@ -257,7 +288,7 @@ DorisStatus stage_index(Worker *w, const StageRequest *m, const TxnSlot *slot, u
 		number = slot->entries;
 
 	/* of one vnode: one message, so always entry 0; else the first free one */
-	while (m->mode == TXN_DECISION && st == DORIS_OK)
+	while (m->mode != TXN_SINGLE && st == DORIS_OK)
 	{
 		st = index_get(w, m->txn, number, &entry, err);
 		if (st == DORIS_OK)

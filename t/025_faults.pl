@@ -37,7 +37,7 @@ my $case = 0;
 my $hit = 0;
 for my $point (sort keys %points)
 {
-	for my $n (1, 2, 6)
+	for my $n (1, 2, 6, 12)
 	{
 		for my $before ('-', 'old')
 		{
@@ -73,7 +73,7 @@ ok($cluster->digests_equal, 'both groups hold the same');
 my %sleeper;
 for my $point (sort keys %points)
 {
-	for my $n (1, 6)
+	for my $n (1, 6, 12)
 	{
 		$case++;
 		my @keys = map { "$case.$_" } 1 .. $n;

@@ -250,25 +250,53 @@ schedule('hint-failed-only', sub {
 	is(in_group($_, $key), 'T1', "$name and in group $_") for 1, 2;
 });
 
-# decision-kept, abort-row, model scenario two-vnodes: T1 over two vnodes is committed, and C is not told. A fails: C has only the staged rows
-# and the decision row, which must still be there. T2's client dies before its decision: its rows can only go together, once "abort" stands.
+# decision-kept, abort-row, model scenario two-vnodes: T1 over more vnodes than may be named is committed, and C is not told. A fails: C has only
+# the staged rows and the decision row, which must still be there. T2's client dies before its decision: its rows can only go together,
+# once "abort" stands.
 schedule('decision', sub {
 	my $name = shift;
-	my @t1 = (key(0), key(1));
-	my @t2 = (key(0), key(1));
+	my @t1 = map { key($_) } 0 .. 7;
+	my @t2 = map { key($_) } 0 .. 7;
+	my $all = sub { return join ' ', ($_[0]) x 8 };
 	put($_, 'old') for @t1, @t2;
 	arm('g2n1', 'node_receiving@finish=drop');
-	my ($rc) = $cluster->ctl('put', 'sch', $t1[0], 'v=T1', '--', $t1[1], 'v=T1');
+	my ($rc) = $cluster->ctl('put', 'sch', split / /, join ' -- ', map { "$_ v=T1" } @t1);
 	is($rc, 0, "$name T1 is acknowledged");
-	is(told(client('client-staged=kill', '--deadline', 1000, 'put', 'sch', $t2[0], 'v=T2', '--', $t2[1], 'v=T2')), 137, "$name T2's client is gone");
+	is(told(client('client-staged=kill', '--deadline', 1000, 'put', 'sch', split / /, join ' -- ', map { "$_ v=T2" } @t2)), 137, "$name T2's client is gone");
 	cut('g1n1');
-	is(join(' ', map { in_group(0, $_) } @t1), 'T1 T1', "$name T1 is read from the copy that was told nothing");
-	is(join(' ', map { in_group(0, $_) } @t2), 'old old', "$name nothing of T2 is read");
+	is(join(' ', map { in_group(0, $_) } @t1), $all->('T1'), "$name T1 is read from the copy that was told nothing");
+	is(join(' ', map { in_group(0, $_) } @t2), $all->('old'), "$name nothing of T2 is read");
 	disarm();
 	await_state('g1n1', 'ok');
 	for my $group (1, 2)
 	{
-		is(join(' ', map { in_group($group, $_) } @t1), 'T1 T1', "$name group $group: all of T1");
+		is(join(' ', map { in_group($group, $_) } @t1), $all->('T1'), "$name group $group: all of T1");
+		is(join(' ', map { in_group($group, $_) } @t2), $all->('old'), "$name group $group: nothing of T2");
+	}
+});
+
+# named-all, named-close, decided-first, model scenarios named: T1 names its two vnodes and is held by all; its client dies before it has written the
+# decision row. It is committed: read at once, by whomever, and never closed with "abort". T2 does not reach C: nothing of it is read. A fails:
+# C alone, which nobody has told, says the same of T1, and closes T2.
+schedule('named', sub {
+	my $name = shift;
+	my @t1 = (key(0), key(1));
+	my @t2 = (key(0), key(1));
+	put($_, 'old') for @t1, @t2;
+	is(told(client('client-named=kill', '--deadline', 1000, 'put', 'sch', $t1[0], 'v=T1', '--', $t1[1], 'v=T1')), 137, "$name T1's client is gone, with all held");
+	is(join(' ', map { in_group(0, $_) } @t1), 'T1 T1', "$name T1 is read at once");
+	arm('g2n1', 'node_receiving@stage=drop');
+	is(told(client('client-staged-one=kill', '--deadline', 1000, 'put', 'sch', $t2[0], 'v=T2', '--', $t2[1], 'v=T2')), 137, "$name T2's client is gone, with A's copies held");
+	is(join(' ', map { in_group(0, $_) } @t2), 'old old', "$name nothing of T2 is read");
+	arm('g2n1', 'node_receiving@finish=drop');
+	cut('g1n1');
+	is(join(' ', map { in_group(0, $_) } @t1), 'T1 T1', "$name T1 is read from C alone");
+	disarm();
+	await_state('g1n1', 'ok');
+	is($cluster->sqlstate("UPDATE sch SET v = v || '+' WHERE k = '$t1[1]'"), '', "$name a writer goes on from T1");
+	for my $group (1, 2)
+	{
+		is(join(' ', map { in_group($group, $_) } @t1), 'T1 T1+', "$name group $group: all of T1, and what came after");
 		is(join(' ', map { in_group($group, $_) } @t2), 'old old', "$name group $group: nothing of T2");
 	}
 });

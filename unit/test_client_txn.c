@@ -18,7 +18,7 @@
 #include "rig.h"
 #include "txn.h"
 
-#define VNODES 16
+#define VNODES 32
 
 static const DorisVersion none = {0, 0};
 
@@ -255,13 +255,16 @@ typedef enum Step
 	STEP_DECIDED   /* the decision is held by all, nothing finished */
 } Step;
 
+#define MAX_ROWS 8
+
 typedef struct Death
 {
 	Step step;
-	int rows; /* 1: one vnode; 3: several */
+	int rows; /* 1: one vnode; 3: several; MAX_ROWS: more than may be named */
 	const char *tag;
 	bool committed; /* what the survivors must find; deciding: either */
 	bool either;
+	bool named; /* it may name its vnodes: then what all hold is committed */
 } Death;
 
 static void death_key(const Death *d, int i, char *out, size_t size)
@@ -282,6 +285,7 @@ static int child_dies(Rig *r, void *arg)
 
 	client_begin(c);
 	txn_init(&x, c, &result);
+	x.tries_named = d->named;
 	txn_attempt(&x);
 	for (i = 0; i < d->rows; i++)
 	{
@@ -341,7 +345,7 @@ static int found_with(DorisClient *c, const Death *d, const char *value, bool no
 {
 	static const uint16_t column = RIG_COLUMN;
 	DorisGetSpec spec = {.columns = &column, .ncolumns = 1, .no_values = no_values};
-	DorisBytes keys[3];
+	DorisBytes keys[MAX_ROWS];
 	DorisBuf steps;
 	DorisBuf program;
 	DorisRows *rows;
@@ -423,9 +427,16 @@ static void test_deaths(void **state)
 {
 	Rig *r = the_rig(state);
 	static const Death deaths[] = {
-		{STEP_ONE, 1, "one", false, false},			  {STEP_STAGED, 1, "staged", true, false},
-		{STEP_ONE, 3, "one", false, false},			  {STEP_STAGED, 3, "staged", false, false},
-		{STEP_DECIDING, 3, "deciding", false, false}, {STEP_DECIDED, 3, "decided", true, false},
+		{STEP_ONE, 1, "one", false, false, false},
+		{STEP_STAGED, 1, "staged", true, false, false},
+		{STEP_ONE, 3, "one", false, false, false},
+		{STEP_STAGED, 3, "staged", false, false, false},
+		{STEP_DECIDING, 3, "deciding", false, false, false},
+		{STEP_DECIDED, 3, "decided", true, false, false},
+		{STEP_ONE, 3, "named-one", false, false, true},
+		{STEP_STAGED, 3, "named-staged", true, false, true},
+		{STEP_DECIDING, 3, "named-deciding", true, false, true},
+		{STEP_DECIDED, 3, "named-decided", true, false, true},
 	};
 	size_t i;
 
@@ -445,7 +456,7 @@ static int child_hits_fault(Rig *r, void *arg)
 {
 	const Death *d = arg;
 	DorisClient *c = rig_connect(r, 1500);
-	DorisWrite w[3];
+	DorisWrite w[MAX_ROWS];
 	DorisCommitResult result;
 	DorisError err;
 	char fault[64];
@@ -461,20 +472,26 @@ static int child_hits_fault(Rig *r, void *arg)
 		w[i] = rig_write(WRITE_UPDATE, key, "new", version_of(c, key));
 	}
 	RIG_CHECK(rig_commit(c, w, (uint32_t) d->rows, &result, &err) == DORIS_OK, "%s", err.message);
-	return 0; /* the point is not on this way */
+	doris_disconnect(c); /* what goes on in the background ends here */
+	return 0;			 /* the point is not on this way */
 }
 
 static void test_fault_points(void **state)
 {
 	Rig *r = the_rig(state);
 	static const Death deaths[] = {
-		{STEP_ONE, 1, "client-staged-one", false, true},
-		{STEP_ONE, 3, "client-staged-one", false, false},
-		{STEP_ONE, 1, "client-staged", true, false},
-		{STEP_ONE, 3, "client-staged", false, false},
-		{STEP_ONE, 3, "client-decided", true, false},
-		{STEP_ONE, 1, "client-finishing", true, false},
-		{STEP_ONE, 3, "client-finishing", true, false},
+		{STEP_ONE, 1, "client-staged-one", false, true, false},
+		{STEP_ONE, 3, "client-staged-one", false, true, false},
+		{STEP_ONE, 1, "client-staged", true, false, false},
+		{STEP_ONE, 3, "client-staged", true, false, false},
+		{STEP_ONE, MAX_ROWS, "client-staged", false, false, false},
+		{STEP_ONE, 3, "client-named", true, false, false},
+		{STEP_ONE, 3, "client-deciding", true, false, false},
+		{STEP_ONE, 3, "client-decided", true, false, false},
+		{STEP_ONE, MAX_ROWS, "client-decided", true, false, false},
+		{STEP_ONE, 1, "client-finishing", true, false, false},
+		{STEP_ONE, 3, "client-finishing", true, false, false},
+		{STEP_ONE, MAX_ROWS, "client-finishing", true, false, false},
 	};
 	size_t i;
 

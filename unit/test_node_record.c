@@ -51,6 +51,8 @@ static void test_round_trip(void **state)
 	r.nstaged = 2;
 	r.staged[0] = staged_of(1, 2000, WRITE_UPDATE, "next");
 	r.staged[1] = staged_of(2, 3000, WRITE_DELETE, "");
+	r.staged[1].mode = TXN_NAMED;
+	r.staged[1].others = (OtherVnodes){2, {0, 65535}};
 	buf_init(&buf);
 	record_encode(&buf, &r);
 	assert_false(buf.failed);
@@ -66,7 +68,8 @@ static void test_round_trip(void **state)
 	{
 		assert_int_equal(txnid_compare(back.staged[i].txn, r.staged[i].txn), 0);
 		assert_int_equal(back.staged[i].kind, r.staged[i].kind);
-		assert_int_equal(back.staged[i].mode, TXN_DECISION);
+		assert_int_equal(back.staged[i].mode, i == 0 ? TXN_DECISION : TXN_NAMED);
+		assert_int_equal(back.staged[i].others.n, i == 0 ? 0 : 2);
 		assert_int_equal(back.staged[i].decision_vnode, 4711);
 		assert_true(back.staged[i].expires_ms == 1234567890123);
 		assert_int_equal(version_compare(back.staged[i].base, r.staged[i].base), 0);
@@ -74,6 +77,8 @@ static void test_round_trip(void **state)
 		assert_int_equal(back.staged[i].nrows, 3);
 		assert_int_equal(bytes_compare(back.staged[i].value, r.staged[i].value), 0);
 	}
+	assert_int_equal(back.staged[1].others.vnodes[0], 0);
+	assert_int_equal(back.staged[1].others.vnodes[1], 65535);
 	assert_int_equal(record_find_staged(&back, r.staged[1].txn), 1);
 	record_remove_staged(&back, 0);
 	assert_int_equal(record_find_staged(&back, r.staged[1].txn), 0);

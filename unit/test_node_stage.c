@@ -122,6 +122,53 @@ static void test_base_proves_commit(void **state)
 	assert_int_equal(finish(f, 1, t, false, 1), FINISH_COMMITTED);
 }
 
+/* Rule decided first: of a named one a base proves nothing; that its decision row is there is to be said. */
+static void test_named_is_told(void **state)
+{
+	Fixture *f = *state = &fix;
+	DorisVersion v = put_row(f, 1, "a", "one");
+	uint64_t c = stamp_now(f);
+	DorisTxnId t = txn_of(c, 1);
+	StageRow row = stage_row_of(1, "a", WRITE_UPDATE, v, "two");
+	StageRow next = stage_row_of(1, "a", WRITE_UPDATE, version_of(c), "three");
+	StageRequest m = {.txn = t,
+					  .version = version_of(c),
+					  .mode = TXN_NAMED,
+					  .decision_vnode = 1,
+					  .others = {1, {3}},
+					  .expires_ms = clock_wall_ms() + 1000,
+					  .nrows = 1,
+					  .rows = &row};
+	StageReply reply;
+	StageConflict conflict = {0};
+	uint64_t c2;
+
+	assert_int_equal(stage_execute(&f->w, 1, &m, &reply, &f->err), DORIS_OK);
+	assert_true(reply.held);
+	assert_int_equal(outcome(f, t, 1, false), OUTCOME_HELD);
+	c2 = stamp_now(f);
+	assert_int_equal(stage(f, 1, txn_of(c2, 2), version_of(c2), TXN_SINGLE, &next, 1, &conflict),
+					 REFUSAL_STAGED);
+	assert_int_equal(conflict.staged.mode, TXN_NAMED);
+	assert_int_equal(conflict.staged.decision_vnode, 1);
+	assert_int_equal(conflict.staged.others.n, 1);
+	assert_int_equal(conflict.staged.others.vnodes[0], 3);
+	assert_string_equal(get(f, 1, "a").value, "one");
+	m = (StageRequest){.txn = txn_of(c2, 2),
+					   .version = version_of(c2),
+					   .mode = TXN_SINGLE,
+					   .expires_ms = clock_wall_ms() + 1000,
+					   .nrows = 1,
+					   .rows = &next,
+					   .nfinished = 1,
+					   .finished = &t};
+	assert_int_equal(stage_execute(&f->w, 1, &m, &reply, &f->err), DORIS_OK);
+	assert_true(reply.held);
+	assert_string_equal(get(f, 1, "a").value, "two");
+	assert_string_equal(get(f, 1, "a").staged, "three");
+	assert_int_equal(outcome(f, t, 1, true), OUTCOME_COMMITTED);
+}
+
 static void test_repeats_are_harmless(void **state)
 {
 	Fixture *f = *state = &fix;
@@ -484,6 +531,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_staged_write_per_row, fixture_setup,
 										fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_base_proves_commit, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_named_is_told, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_repeats_are_harmless, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_finish_before_stage, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_refusals_last, fixture_setup, fixture_teardown),

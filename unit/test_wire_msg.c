@@ -14,8 +14,9 @@ static const DorisVersion version = {2000, 8};
 static StagedInfo staged_info(void)
 {
 	StagedInfo s = {.txn = txn,
-					.mode = TXN_DECISION,
+					.mode = TXN_NAMED,
 					.decision_vnode = 65535,
+					.others = {2, {0, 65534}},
 					.expires_ms = 123456789,
 					.now_ms = 123456780,
 					.deleted = false,
@@ -233,8 +234,9 @@ static void put_stage_request(DorisBuf *b)
 	DorisTxnId finished[2] = {txn, {.clock = 9, .origin = 8, .nonce = 7}};
 	StageRequest m = {.txn = txn,
 					  .version = version,
-					  .mode = TXN_DECISION,
+					  .mode = TXN_NAMED,
 					  .decision_vnode = 5,
+					  .others = {1, {6}},
 					  .expires_ms = 987654321,
 					  .nrows = 3,
 					  .rows = rows,
@@ -493,6 +495,8 @@ static void fields_arrive(void **state)
 	assert_int_equal(version_compare(scan.rows[1].version, base), 0);
 	assert_int_equal(scan.rows[2].nstaged, 1);
 	assert_int_equal(scan.rows[2].staged.decision_vnode, 65535);
+	assert_int_equal(scan.rows[2].staged.others.n, 2);
+	assert_int_equal(scan.rows[2].staged.others.vnodes[1], 65534);
 	assert_int_equal(txnid_compare(scan.rows[2].staged.txn, txn), 0);
 	assert_false(scan.done);
 	assert_int_equal(bytes_compare(scan.next_key, BYTES("k3")), 0);
@@ -565,7 +569,13 @@ static void errors_arrive_as_themselves(void **state)
 static void expect_stage_refused(TxnMode mode, StageRow a, StageRow b)
 {
 	StageRow rows[2] = {a, b};
-	StageRequest m = {.txn = txn, .version = version, .mode = mode, .nrows = 2, .rows = rows};
+	StageRequest m = {.txn = txn,
+					  .version = version,
+					  .mode = mode,
+					  .decision_vnode = 5,
+					  .others = {1, {7}},
+					  .nrows = 2,
+					  .rows = rows};
 	StageRequest out;
 	DorisBuf buf;
 	DorisError err;
@@ -587,6 +597,7 @@ static void odd_stages_are_refused(void **state)
 	odd = good;
 	odd.at.vnode = 6;
 	expect_stage_refused(TXN_SINGLE, good, odd); /* SINGLE: all in one vnode */
+	expect_stage_refused(TXN_NAMED, good, odd);	 /* in a vnode that it does not name */
 	odd = good;
 	odd.kind = WRITE_PUT;
 	expect_stage_refused(TXN_DECISION, good, odd); /* plain only */
@@ -605,7 +616,7 @@ static void odd_stages_are_refused(void **state)
 	odd = good;
 	odd.at.space = DORIS_SPACE_DECISIONS; /* with a namespace, and not a transaction's id */
 	expect_stage_refused(TXN_DECISION, good, odd);
-	expect_stage_refused((TxnMode) 3, good, good);
+	expect_stage_refused((TxnMode) 4, good, good);
 }
 
 static void sizes_are_limited(void **state)

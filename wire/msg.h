@@ -292,20 +292,41 @@ extern void namespace_change_free(NamespaceChange *m);
 
 /*
  * How a transaction's outcome is found. Within one vnode and message: committed once all judges
- * of that vnode hold it. Else: committed exactly when its decision row "C" is.
+ * of that vnode hold it. Over a few vnodes, one message to each node, each staged row naming all of them: once all judges
+ * of all of them hold it (rule *named*). Else: committed exactly when its decision row "C" is.
  */
 typedef enum TxnMode
 {
 	TXN_SINGLE = 1,
-	TXN_DECISION = 2
+	TXN_DECISION = 2,
+	TXN_NAMED = 3
 } TxnMode;
+
+/* TXN_NAMED: the vnodes of its rows beside the one of its decision row; none twice. Else n is 0. */
+#define DORIS_MAX_OTHERS 5
+typedef struct OtherVnodes
+{
+	uint16_t n;
+	uint16_t vnodes[DORIS_MAX_OTHERS];
+} OtherVnodes;
+
+/* Does it have rows in the vnode? */
+static inline bool txn_names(uint32_t decision_vnode, const OtherVnodes *others, uint32_t vnode)
+{
+	bool is_named = vnode == decision_vnode;
+
+	for (int i = 0; i < others->n && !is_named; i++)
+		is_named = others->vnodes[i] == vnode;
+	return is_named;
+}
 
 /* What a copy knows of a staged write, as it tells others. */
 typedef struct StagedInfo
 {
 	DorisTxnId txn;
 	TxnMode mode;
-	uint32_t decision_vnode; /* TXN_DECISION: where its decision row lives */
+	uint32_t decision_vnode; /* not TXN_SINGLE: where its decision row lives */
+	OtherVnodes others;		 /* TXN_NAMED */
 	uint64_t expires_ms;	 /* wall clock: after this anybody may close it */
 	uint64_t now_ms; /* the node's wall clock as it answered: judge expiry by the same clock */
 	bool deleted;	 /* a staged tombstone */
@@ -452,12 +473,14 @@ typedef struct StageRequest
 	DorisVersion version; /* of all its rows */
 	TxnMode mode;
 	uint32_t decision_vnode;
+	OtherVnodes
+		others; /* TXN_NAMED: with decision_vnode, the vnodes of all its rows, here or elsewhere */
 	uint64_t expires_ms; /* wall clock */
 	uint32_t nrows;		 /* TXN_SINGLE: all rows of the transaction, all in one vnode */
 	StageRow *rows;
 	/*
-	 * Rule finish: the sender's earlier transactions that are committed and that this node holds staged. Ended after the
-	 * answer, without one of their own: a FINISH that costs no message.
+	 * Rule finish: transactions that the sender knows as committed and that this node may hold staged. Ended after the
+	 * answer, without one of their own: a FINISH that costs no message. Of named ones: their decision rows are there.
 	 */
 	uint32_t nfinished;
 	DorisTxnId *finished;

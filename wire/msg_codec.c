@@ -104,11 +104,42 @@ void msg_read_keyref(DorisCursor *c, KeyRef *out)
 	}
 }
 
+void msg_put_mode(DorisBuf *b, TxnMode mode, uint32_t decision_vnode, const OtherVnodes *others)
+{
+	buf_put_u8(b, (uint8_t) mode);
+	buf_put_varint(b, decision_vnode);
+	if (mode != TXN_NAMED)
+		return;
+	buf_put_varint(b, others->n);
+	for (int i = 0; i < others->n; i++)
+		buf_put_varint(b, others->vnodes[i]);
+}
+
+void msg_read_mode(DorisCursor *c, TxnMode *mode, uint32_t *decision_vnode, OtherVnodes *others)
+{
+	uint32_t n = 0;
+
+	*mode = msg_read_enum(c, TXN_NAMED);
+	*decision_vnode = msg_read_vnode(c);
+	if (*mode == TXN_NAMED)
+		n = msg_read_u32(c);
+	if (n > DORIS_MAX_OTHERS || (*mode == TXN_NAMED && n == 0))
+		c->bad = true;
+	others->n = 0;
+	while (others->n < n && !c->bad)
+	{
+		uint16_t v = (uint16_t) msg_read_vnode(c);
+
+		if (txn_names(*decision_vnode, others, v))
+			c->bad = true; /* none twice */
+		others->vnodes[others->n++] = v;
+	}
+}
+
 void msg_put_staged(DorisBuf *b, const StagedInfo *s)
 {
 	buf_put_txnid(b, s->txn);
-	buf_put_u8(b, (uint8_t) s->mode);
-	buf_put_varint(b, s->decision_vnode);
+	msg_put_mode(b, s->mode, s->decision_vnode, &s->others);
 	buf_put_u64(b, s->expires_ms);
 	buf_put_u64(b, s->now_ms);
 	buf_put_u8(b, s->deleted ? STAGED_DELETED : 0);
@@ -120,8 +151,7 @@ void msg_put_staged(DorisBuf *b, const StagedInfo *s)
 void msg_read_staged(DorisCursor *c, StagedInfo *out)
 {
 	out->txn = cursor_txnid(c);
-	out->mode = msg_read_enum(c, TXN_DECISION);
-	out->decision_vnode = msg_read_vnode(c);
+	msg_read_mode(c, &out->mode, &out->decision_vnode, &out->others);
 	out->expires_ms = cursor_u64(c);
 	out->now_ms = cursor_u64(c);
 	out->deleted = msg_read_bool(c);

@@ -17,6 +17,10 @@ extern DorisBytes msg_read_value(DorisCursor *c); /* at most DORIS_MAX_VALUE */
 extern void msg_put_keyref(DorisBuf *b, const KeyRef *k);
 extern void msg_read_keyref(DorisCursor *c,
 							KeyRef *out); /* decision rows: namespace 0, a 16-byte key */
+extern void msg_put_mode(DorisBuf *b, TxnMode mode, uint32_t decision_vnode,
+						 const OtherVnodes *others);
+extern void msg_read_mode(DorisCursor *c, TxnMode *mode, uint32_t *decision_vnode,
+						  OtherVnodes *others);
 extern void msg_put_staged(DorisBuf *b, const StagedInfo *s);
 extern void msg_read_staged(DorisCursor *c, StagedInfo *out);
 extern void msg_read_row_state(DorisCursor *c, RowState *out);

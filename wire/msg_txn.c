@@ -18,8 +18,7 @@ void stage_request_encode(DorisBuf *b, const StageRequest *m)
 {
 	buf_put_txnid(b, m->txn);
 	buf_put_version(b, m->version);
-	buf_put_u8(b, (uint8_t) m->mode);
-	buf_put_varint(b, m->decision_vnode);
+	msg_put_mode(b, m->mode, m->decision_vnode, &m->others);
 	buf_put_u64(b, m->expires_ms);
 	buf_put_varint(b, m->nrows);
 	for (uint32_t i = 0; i < m->nrows; i++)
@@ -38,12 +37,14 @@ void stage_request_encode(DorisBuf *b, const StageRequest *m)
 
 /*
  * A TXN_SINGLE's rows are all in one vnode: its outcome is that vnode's judges' to say (rule
- * *outcome*), so one that is spread over several must not get in.
+ * *outcome*), so one that is spread over several must not get in; nor a row of a TXN_NAMED in a vnode that it does not name.
  */
 static bool stage_row_fits(const StageRequest *m, const StageRow *r)
 {
 	if (r->kind == WRITE_DELETE && r->value.len > 0)
 		return false;
+	if (m->mode == TXN_NAMED)
+		return txn_names(m->decision_vnode, &m->others, r->at.vnode);
 	return m->mode != TXN_SINGLE || r->at.vnode == m->rows[0].at.vnode;
 }
 
@@ -55,8 +56,7 @@ DorisStatus stage_request_decode(DorisBytes body, StageRequest *out, DorisError 
 	memset(out, 0, sizeof(*out));
 	out->txn = cursor_txnid(&c);
 	out->version = cursor_version(&c);
-	out->mode = msg_read_enum(&c, TXN_DECISION);
-	out->decision_vnode = msg_read_vnode(&c);
+	msg_read_mode(&c, &out->mode, &out->decision_vnode, &out->others);
 	out->expires_ms = cursor_u64(&c);
 	out->rows = msg_read_array(&c, STAGE_ROW_MIN_SIZE, DORIS_MAX_KEYS, sizeof(StageRow),
 							   &out->nrows, &no_memory);

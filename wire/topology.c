@@ -203,7 +203,7 @@ uint64_t topology_changed(const Topology *t, uint32_t vnode)
 {
 	uint64_t changed = 0;
 
-	for (uint32_t g = 1; g <= t->groups; g++)
+	for (uint32_t g = 1; g <= t->groups && vnode < t->vnodes; g++)
 	{
 		uint64_t c = topology_copy(t, g, vnode)->changed;
 

@@ -110,7 +110,7 @@ static inline TopoCopy *topology_copy(const Topology *t, uint32_t group, uint32_
 {
 	return &t->copies[(size_t) (group - 1) * t->vnodes + vnode];
 }
-/* The epoch in which anything about v last changed, over all groups (I3). */
+/* The epoch in which anything about v last changed, over all groups (I3). 0: there is no such vnode. */
 extern uint64_t topology_changed(const Topology *t, uint32_t vnode);
 /* Is the node owner, incoming or retiring of v in any group? */
 extern bool topology_is_target(const Topology *t, uint32_t node, uint32_t vnode);
