@@ -16,7 +16,7 @@ my ($rc, $out) = DorisCluster::run(300, "$root/bench/fdw", qw(--rows 3000 --seco
 is($rc, 0, 'bench/fdw runs') or diag($out);
 my @results = @{ results("$base/fdw.json")->{results} // [] };
 my %key = map { $_->{key} => 1 } @results;
-is(join(' ', sort keys %key), 'any bigjoin bulk copy count direct filter group insert join point range scan sum update', 'all works');
+is(join(' ', sort keys %key), 'any bigjoin bulk copy count direct filter group insert join pair point range scan sum update', 'all works');
 is(join(' ', map { $_->{work} } grep { !($_->{doris} > 0 && $_->{other} > 0) } @results), '', 'both sides have figures');
 is(scalar(grep { $_->{other_is} =~ /^echo/ } @results), 2, 'point selects are compared with echoes');
 ok((grep { $_->{cpu}{doris}{nodes} > 0 } @results) > 3, 'the nodes took processor time');
