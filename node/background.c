@@ -25,7 +25,6 @@ void background_watch_clock(Worker *w)
 {
 	Node *n = w->node;
 	uint64_t now = clock_next(&n->clock);
-	uint64_t horizon = clock_ms_of(now) - (uint64_t) n->config.memory_minutes * 60000;
 	DorisError err = {0};
 
 	if (now + ((uint64_t) NODE_CEILING_AHEAD_MS << 15) > atomic_load(&n->ceiling) &&
@@ -36,8 +35,7 @@ void background_watch_clock(Worker *w)
 		if (meta_raise_ceiling(w, want, &err) != DORIS_OK)
 			log_line(LOG_WARNING, "keeping the clock's ceiling: %s", err.message);
 	}
-	if (horizon > atomic_load(&n->horizon_ms))
-		atomic_store(&n->horizon_ms, horizon);
+	memory_watch_horizon(w);
 }
 
 /* ---- decision rows past the horizon ---- */

@@ -126,6 +126,7 @@ DorisStatus control_heartbeat(Worker *w, const Heartbeat *m, NodeReport *out, Do
 	st = check_term(w, m->term, err);
 	if (st != DORIS_OK)
 		return st;
+	atomic_store(&n->heard_ms, clock_wall_ms());
 	atomic_store(&n->recovery.move_rate_mb, m->move_rate_mb);
 	(void) pthread_rwlock_rdlock(&n->epoch_lock);
 	if (n->placement != NULL)

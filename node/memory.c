@@ -102,6 +102,60 @@ DorisStatus memory_put_refused(Worker *w, DorisTxnId txn, uint32_t vnode, uint64
 	return st;
 }
 
+/* ---- the horizon ---- */
+
+static uint64_t horizon_at(const Node *n, uint64_t now_ms)
+{
+	uint64_t span = (uint64_t) n->config.memory_minutes * 60000;
+
+	return now_ms > span ? now_ms - span : 0;
+}
+
+DorisStatus memory_load_horizon(Worker *w, DorisError *err)
+{
+	Node *n = w->node;
+	DorisStatus st = meta_get_u64(w, "horizon", &n->horizon_kept_ms, err);
+
+	/* a home from before it was kept: no further than the clock can have been */
+	if (st == DORIS_NOT_FOUND)
+	{
+		n->horizon_kept_ms = horizon_at(n, clock_ms_of(atomic_load(&n->ceiling)));
+		st = DORIS_OK;
+	}
+	atomic_store(&n->horizon_ms, n->horizon_kept_ms);
+	return st;
+}
+
+/*
+ * It follows the time of day at which a leader was last heard, never the clock that stamps are made of: that one starts at its
+ * ceiling, so each start moves it ahead, and a horizon ahead of its time takes new transactions for forgotten ones. A
+ * leader that shares a cluster key does not hear a node whose time of day is far off (wire/envelope.h).
+ */
+void memory_watch_horizon(Worker *w)
+{
+	Node *n = w->node;
+	uint64_t horizon = horizon_at(n, atomic_load(&n->heard_ms));
+	DorisError err;
+
+	if (horizon <= atomic_load(&n->horizon_ms))
+		return;
+	/* on record before anything behind it is forgotten, and some seconds ahead, so that this is rare */
+	if (horizon > n->horizon_kept_ms)
+	{
+		uint64_t kept = horizon + NODE_CEILING_AHEAD_MS;
+
+		if (atomic_load(&n->disk_starved))
+			return;
+		if (meta_put_u64(w, "horizon", kept, &err) != DORIS_OK)
+		{
+			log_line(LOG_WARNING, "keeping the memory's horizon: %s", err.message);
+			return;
+		}
+		n->horizon_kept_ms = kept;
+	}
+	atomic_store(&n->horizon_ms, horizon);
+}
+
 DorisStatus memory_purge(Worker *w, uint64_t horizon_ms, uint32_t limit, DorisTxnId *from,
 						 bool *done, DorisError *err)
 {

@@ -192,6 +192,8 @@ static DorisStatus load_state(Worker *w, DorisError *err)
 	n->mark_found = n->mark;
 	if (st == DORIS_OK || st == DORIS_NOT_FOUND)
 		st = load_clean(w, err);
+	if (st == DORIS_OK)
+		st = memory_load_horizon(w, err);
 	if (st != DORIS_OK)
 		return st;
 	st = tables_load(w, err);

@@ -34,7 +34,8 @@
 #define NODE_VNODE_LOCKS 4096
 #define NODE_TXN_LOCKS 256
 #define NODE_ROWS_LOCKS 64
-#define NODE_CEILING_AHEAD_MS 10000 /* how far ahead the clock's ceiling is persisted */
+#define NODE_CEILING_AHEAD_MS \
+	10000 /* how far ahead the clock's ceiling and the memory's horizon are persisted */
 #define NODE_ALL_VNODES 0xFFFFFFFFu
 
 /* ---- counters of events: names in stats.c, in this order ---- */
@@ -273,6 +274,8 @@ typedef struct Node
 	DorisClock clock;
 	_Atomic uint64_t ceiling;	 /* persisted: stamps up to this may have been seen */
 	_Atomic uint64_t horizon_ms; /* transactions begun before it may have been forgotten */
+	uint64_t horizon_kept_ms; /* persisted: the horizon goes no further; of the background thread */
+	_Atomic uint64_t heard_ms; /* time of day when a leader was last heard; 0: not yet */
 
 	pthread_mutex_t vnode_locks[NODE_VNODE_LOCKS];
 	/* of each vnode lock: number of its last commit that a reader must not build on before it is flushed */
@@ -565,6 +568,10 @@ extern DORIS_MUST_CHECK DorisStatus memory_put_committed(Worker *w, DorisTxnId t
 														 DorisError *err);
 extern DORIS_MUST_CHECK DorisStatus memory_put_refused(Worker *w, DorisTxnId txn, uint32_t vnode,
 													   uint64_t epoch, DorisError *err);
+/* At start: the horizon as it was kept, before any request is answered. */
+extern DORIS_MUST_CHECK DorisStatus memory_load_horizon(Worker *w, DorisError *err);
+/* Moves the horizon on; of the background thread, each second. */
+extern void memory_watch_horizon(Worker *w);
 /* Forgets outcomes older than the horizon, at most `limit`; *done: none is left. from: where to go on (state). */
 extern DORIS_MUST_CHECK DorisStatus memory_purge(Worker *w, uint64_t horizon_ms, uint32_t limit,
 												 DorisTxnId *from, bool *done, DorisError *err);

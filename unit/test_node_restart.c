@@ -157,12 +157,57 @@ static void test_one_node_per_home(void **state)
 	free(other);
 }
 
+static void heard(Fixture *f)
+{
+	Heartbeat beat = {.term = 9, .node = 1};
+	NodeReport report;
+
+	memcpy(beat.cluster, f->topo->cluster, DORIS_UUID_SIZE);
+	assert_int_equal(control_heartbeat(&f->w, &beat, &report, &f->err), DORIS_OK);
+	node_report_free(&report);
+	background_watch_clock(&f->w);
+}
+
+/*
+ * The clock starts at its ceiling, each time 10 s further ahead of the time of day. The horizon must not go with it: a node that
+ * has crashed a hundred times in a row would take new transactions for long forgotten ones.
+ */
+static void test_horizon_after_many_starts(void **state)
+{
+	const uint64_t span = (uint64_t) fixture_config(home).memory_minutes * 60000;
+	Fixture f;
+	uint64_t horizon;
+
+	(void) state;
+	fixture_open_on(&f, &store_wiredtiger, home, true);
+	background_watch_clock(&f.w);
+	assert_int_equal(atomic_load(&f.node->horizon_ms), 0); /* no leader has taken this clock yet */
+	heard(&f);
+	horizon = atomic_load(&f.node->horizon_ms);
+	assert_in_range(clock_wall_ms() - span - horizon, 0, 5000);
+	for (int i = 0; i < 5; i++)
+	{
+		fixture_close(&f);
+		fixture_open_on(&f, &store_wiredtiger, home, false);
+		/* known from the start, before anybody is heard: what is behind it may have been forgotten */
+		assert_true(atomic_load(&f.node->horizon_ms) >= horizon);
+		clock_observe(&f.node->clock, stamp_now(&f) + ((uint64_t) 60000 << 16));
+		heard(&f);
+		assert_true(atomic_load(&f.node->horizon_ms) >= horizon);
+		horizon = atomic_load(&f.node->horizon_ms);
+		assert_true(horizon <= clock_wall_ms() - span + NODE_CEILING_AHEAD_MS);
+	}
+	assert_true(clock_ms_of(stamp_now(&f)) > clock_wall_ms() + 240000);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_clean_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dropped_while_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_horizon_after_many_starts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_node_per_home, setup, teardown),
 	};
 
