@@ -472,18 +472,20 @@ sub values_of
 		FROM unnest(ARRAY[$list]) WITH ORDINALITY u(x, i) LEFT JOIN steps ON k = x") };
 }
 
-# dorisctl dies while a node is down and log nodes keep hints; what it leaves has to come to an end, all or none.
+# dorisctl dies while a node is down and log nodes keep hints, or while all are up and a node dies after it; what it leaves has to
+# come to an end, all or none. Hints are only kept for who is down, and only where all are up do staged rows name their vnodes.
 sub do_client
 {
 	my ($self, $step) = @_;
 	my $chaos = $self->{chaos};
 	my $cluster = $self->{cluster};
 	my ($n) = shuffle(@{ $self->{data} });
+	my $down = $step eq 'client-hinted' || $step !~ /^client-(named|deciding)$/ && rand() < 0.5;
 	my @left;
+	my $kill = sub { $cluster->kill($n); $self->await_failed($n) };
 
-	$self->note("kill dorisctl at $step while $n is down");
-	$cluster->kill($n);
-	$self->await_failed($n);
+	$self->note("kill dorisctl at $step " . ($down ? "while $n is down" : "and then $n"));
+	$kill->() if $down;
 	for my $several (1, 2, 6)
 	{
 		for my $before ('-', 'old')
@@ -505,6 +507,11 @@ sub do_client
 		}
 	}
 	$chaos->wait(rand(3));
+	if (!$down)
+	{
+		$kill->();
+		$chaos->wait(rand(3));
+	}
 	$cluster->start($n);
 	$self->healed($step);
 	for my $case (@left)
