@@ -446,10 +446,10 @@ static Outcome vnode_said(const Asked *asked, int n, bool *known)
 		*known |= asked[i].status == DORIS_OK && asked[i].result == OUTCOME_COMMITTED;
 		lacking |= !asked[i].judge && !held;
 		missing |= asked[i].judge && answered && !held;
-		silent += asked[i].judge && !answered;
+		silent += asked[i].judge ? !answered : asked[i].status != DORIS_OK;
 		open &= !asked[i].judge;
 	}
-	/* rule named pending: one that lacks it says little unless all judges have answered */
+	/* rule named pending: one that lacks it says little unless all have answered: who does not judge may know of a newer map */
 	if (*known)
 		return TXN_COMMITTED;
 	return open || silent > 0 ? TXN_OPEN
@@ -739,9 +739,17 @@ Outcome meet_writer(DorisClient *c, const StagedInfo *s, const KeyRef *at, uint3
 		return TXN_OPEN;
 	if (s->mode == TXN_NAMED && !expired)
 	{
+		uint64_t used;
+		DorisError ignored;
+
 		t = topology_ref(c->topo);
+		used = t->epoch;
 		o = named_state(c, t, s, until, err);
 		topology_unref(t);
+		/* nothing else that this writer sends need show that the map of the other vnodes is old */
+		if (o == TXN_OPEN && c->epoch_seen > used &&
+			client_moved(c, used, until, &ignored) == DORIS_CANCELLED)
+			*err = ignored;
 		if (o != TXN_COMMITTED)
 			return o;
 	}

@@ -722,21 +722,26 @@ StageVerdict txn_add(Txn *x, const DorisWrite *w, DorisError *err)
 
 /*
  * Is it small enough to name its vnodes, and nothing in the way? One message to each node is what rule *named* rests on; what goes
- * to log nodes is more work to close than it saves. Rows of several namespaces: one of them may be truncated, and its nodes then
- * say that they hold nothing of a transaction whose other rows are to stay.
+ * to log nodes is more work to close than it saves, and a hint that an earlier attempt has left under these ids says that a
+ * decision row speaks for them (x->changed: something was sent). Rows of several namespaces: one of them may be truncated, and
+ * its nodes then say that they hold nothing of a transaction whose other rows are to stay. A node that may hang: until it is
+ * judged, whoever meets the rows at others could not tell what they are.
  */
 static bool may_be_named(const Txn *x)
 {
+	uint64_t now = clock_mono_ms();
 	size_t bytes = 0;
 
-	if (!x->tries_named || !x->one_ns || x->mode != TXN_SINGLE ||
+	if (!x->tries_named || !x->one_ns || x->mode != TXN_SINGLE || x->changed != 0 ||
 		x->nplaces > 1 + DORIS_MAX_OTHERS || x->nrows > NAMED_ROWS)
 		return false;
 	for (uint32_t i = 0; i < x->ntargets; i++)
 	{
-		if (x->targets[i]->failed || x->targets[i]->call.maybe_arrived)
+		const StageTarget *t = x->targets[i];
+
+		if (t->failed || t->call.maybe_arrived || t->peer->suspect_until > now)
 			return false;
-		bytes += x->targets[i]->bytes.len;
+		bytes += t->bytes.len;
 	}
 	return bytes <= NAMED_BYTES;
 }

@@ -304,8 +304,8 @@ DorisStatus index_add(Worker *w, TxnSlot *slot, DorisTxnId txn, TxnMode mode, Do
 	buf_reset(&w->index);
 	while ((st = index_get(w, txn, number, &entry, err)) == DORIS_OK)
 	{
-		/* of one vnode: one message, so always entry 0 (STAGE writes it whole) */
-		if (mode == TXN_SINGLE)
+		/* one message to each node, so always entry 0 (STAGE writes it whole): dropped in one piece, never held in part */
+		if (mode != TXN_DECISION)
 		{
 			buf_put_raw(&w->index, entry.data, entry.len);
 			break;

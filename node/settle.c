@@ -222,7 +222,9 @@ static void settle_round(Settler *s)
 		{
 			if (settle(s, &f, &ended, &err) != DORIS_OK)
 			{
-				failures++;
+				/* the next round goes on behind it: what cannot be settled now must not keep the rest waiting */
+				if (++failures == SETTLE_FAILURES)
+					s->from = f.txn;
 				log_line(LOG_DEBUG, "settling an old staged write: %s", err.message);
 			}
 			else
