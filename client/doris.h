@@ -117,7 +117,7 @@ typedef struct DorisGetSpec
 
 /*
  * Reads keys, each at its lead copy, all nodes at once; settles staged writes by *meet*. Rows in
- * the order of the keys. spec NULL: whole rows.
+ * the order of the keys; no row has a key longer than DORIS_MAX_KEY. spec NULL: whole rows.
  */
 extern DORIS_MUST_CHECK DorisStatus doris_get(DorisClient *c, const NsDef *ns,
 											  const DorisBytes *keys, uint32_t nkeys,

@@ -388,9 +388,7 @@ DorisStatus doris_get(DorisClient *c, const NsDef *ns, const DorisBytes *keys, u
 	{
 		gets[i].at = (KeyRef){.space = DORIS_SPACE_ROWS, .ns = ns->id, .key = keys[i]};
 		if (keys[i].len > DORIS_MAX_KEY)
-			st = doris_error(err, DORIS_TOO_BIG,
-							 "a key of namespace \"%s\" has %zu bytes, the limit is %d", ns->name,
-							 keys[i].len, DORIS_MAX_KEY);
+			gets[i].done = true; /* no row has it, and no node would be asked */
 		else if (!nsdef_route_key(ns, keys[i], &gets[i].route))
 			st = doris_error(err, DORIS_BAD_ARGUMENT, "key %s does not fit namespace \"%s\"",
 							 key_text(keys[i]), ns->name);

@@ -548,6 +548,14 @@ DorisStatus doris_scan_open(DorisClient *c, const DorisScanSpec *spec, DorisScan
 	*out = NULL;
 	if (s == NULL)
 		return client_no_memory(err);
+	if (spec->low.len > DORIS_MAX_KEY || spec->high.len > DORIS_MAX_KEY)
+	{
+		free(s);
+		return doris_error(err, DORIS_TOO_BIG,
+						   "a bound of a scan of namespace \"%s\" is longer than a key can be, "
+						   "which is %d bytes",
+						   spec->ns->name, DORIS_MAX_KEY);
+	}
 	client_begin(c);
 	s->c = c;
 	s->ns = spec->ns;

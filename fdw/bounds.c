@@ -218,6 +218,15 @@ static bool apply_pattern(DorisTable *t, int next, List *bound, const Datum *val
 	return raise_low(r, at, false) && lower_high(r, at, true);
 }
 
+/* A bound longer than any key lies between the keys that it begins with and those after them. False: they all are below it. */
+static bool clip(DorisBytes *bound)
+{
+	if (bound->len <= DORIS_MAX_KEY)
+		return true;
+	*bound = bytes_after((DorisBytes){bound->data, DORIS_MAX_KEY});
+	return bound->len > 0;
+}
+
 bool bounds_apply(DorisTable *t, int next, List *bounds, const Datum *values, const bool *nulls,
 				  DorisBytes prefix, KeyRange *r)
 {
@@ -234,5 +243,8 @@ bool bounds_apply(DorisTable *t, int next, List *bounds, const Datum *values, co
 				: !apply_pattern(t, next, bound, values, nulls, prefix, r))
 			return false;
 	}
+	if (!clip(&r->low))
+		return false;
+	(void) clip(&r->high); /* empty: to the end */
 	return r->high.len == 0 || bytes_compare(r->low, r->high) < 0;
 }

@@ -464,11 +464,8 @@ void table_put_key(DorisTable *t, const Datum *values, const bool *nulls, String
 
 void table_put_key_prefix(DorisTable *t, const Datum *key_values, int nsegments, StringInfo out)
 {
-	int start = out->len;
-
 	for (int i = 0; i < nsegments; i++)
 		codec_put_key(&t->columns[t->key_attnums[i] - 1].codec, key_values[i], out);
-	check_key_size(t, out->len - start);
 }
 
 /* Bytes that a varint takes. */

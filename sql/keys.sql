@@ -133,6 +133,22 @@ SELECT v FROM keys_edge_int WHERE i <= -2147483648;
 
 -- too long
 INSERT INTO keys_split VALUES (repeat('k', 70000), '', '', 1);
+-- no row has such a key: nothing is found, and nobody is asked again and again
+SELECT count(*) FROM keys_split WHERE a = repeat('k', 70000) AND b = '' AND c = '';
+SELECT count(*) FROM keys_split WHERE a = repeat('k', 70000);
+SELECT count(*) FROM keys_split WHERE a LIKE repeat('k', 70000) || '%';
+SELECT count(*) FROM keys_split WHERE a COLLATE "C" > repeat('k', 70000);
+UPDATE keys_split SET v = 0 WHERE a = repeat('k', 70000) AND b = '' AND c = '';
+DELETE FROM keys_split WHERE a = repeat('k', 70000);
+CREATE FOREIGN TABLE keys_long (k text COLLATE "C", v int) SERVER doris OPTIONS (key 'k');
+INSERT INTO keys_long VALUES ('a', 1), (repeat('k', 65000), 2), (repeat('k', 65533), 3), ('l', 4), (repeat('k', 100), 5);
+SELECT v FROM keys_long WHERE k >= repeat('k', 70000) ORDER BY v;
+SELECT v FROM keys_long WHERE k < repeat('k', 70000) ORDER BY v;
+SELECT v FROM keys_long WHERE k BETWEEN repeat('k', 65533) AND repeat('k', 70000) ORDER BY v;
+SELECT v FROM keys_long WHERE k LIKE repeat('k', 70000) || '%';
+SELECT v FROM keys_long WHERE k IN ('a', repeat('k', 70000)) ORDER BY v;
+SELECT count(*) FROM keys_long WHERE k = (SELECT repeat('k', 70000));
+DROP FOREIGN TABLE keys_long;
 
 -- routing by a prefix of the key: a tenant's rows live together
 CREATE FOREIGN TABLE keys_tenant (tenant int, seq int, v text) SERVER doris OPTIONS (key 'tenant,seq', distribute_by 'tenant');
