@@ -74,6 +74,7 @@ typedef struct WriteTarget
 	uint32 ns;		   /* as the table was read; the id that rows are committed under */
 	uint32 commit_ns;
 	WriteBuffer *top;
+	bool skips; /* a statement skipped rows that are there: buffer_skips */
 } WriteTarget;
 
 /* Of the current transaction; context NULL: nothing written yet. */
@@ -163,6 +164,11 @@ static WriteTarget *target_open(Relation rel, DorisClient *client, DorisTable *t
 WriteBuffer *buffer_open(Relation rel, DorisClient *client, DorisTable *t)
 {
 	return target_open(rel, client, t)->top;
+}
+
+void buffer_skips(DorisTable *t)
+{
+	target_find(t->serverid, t->ns->id)->skips = true;
 }
 
 bool buffer_truncated(const WriteBuffer *b)
@@ -549,29 +555,35 @@ static void commit_failed(const DorisError *err, const DorisCommitResult *result
 	DorisBytes key = {result->key, result->key_len};
 	const char *name = NULL;
 	DorisTable *table = NULL;
+	bool skips = false;
 
 	for (WriteTarget *t = writes.targets; t != NULL; t = t->next)
 		if (t->commit_ns == result->ns)
 		{
 			table = t->table;
 			name = table->ns->name;
+			skips = t->skips;
 		}
 	if (truncated)
 		ereport(
 			WARNING,
 			(errmsg(
 				"the TRUNCATE of this transaction was carried out, its other writes were not")));
-	if (err->code == DORIS_DUPLICATE && table != NULL)
+	if (err->code == DORIS_DUPLICATE && table != NULL && !skips)
 		modify_duplicate(table, key);
-	if (err->code == DORIS_CONFLICT && table != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not commit: another transaction wrote the same row of namespace "
-						"\"%s\" first",
-						name),
-				 errdetail("Key %s was changed since it was read.", table_key_text(table, key)),
-				 errdetail_log("%s", err->message),
-				 errhint("The transaction might succeed if retried.")));
+	if ((err->code == DORIS_CONFLICT || err->code == DORIS_DUPLICATE) && table != NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not commit: another transaction wrote the same row of namespace "
+					"\"%s\" first",
+					name),
+			 err->code == DORIS_CONFLICT
+				 ? errdetail("Key %s was changed since it was read.", table_key_text(table, key))
+				 : errdetail("Key %s was not there when the statement looked.",
+							 table_key_text(table, key)),
+			 errdetail_log("%s", err->message),
+			 errhint("The transaction might succeed if retried.")));
 	doris_ereport(err, name, key);
 }
 

@@ -389,6 +389,11 @@ typedef struct WriteBuffer WriteBuffer;
 /* Made when absent. Error 0A000 when the transaction has written to another server. */
 extern WriteBuffer *buffer_open(Relation rel, DorisClient *client, DorisTable *t);
 extern WriteBuffer *buffer_find(DorisTable *t); /* NULL: nothing written */
+/*
+ * Rows are written by ON CONFLICT DO NOTHING into a buffer that is open: one that somebody else inserts before the commit is no
+ * duplicate then, but a conflict: tried again, the statement skips it.
+ */
+extern void buffer_skips(DorisTable *t);
 /* Truncated by this transaction: there are no rows but those buffered. */
 /* Empty buffers of the table are for namespace `to` from here on; false: there are writes. */
 extern bool buffer_follow(DorisTable *t, uint32 to);

@@ -232,6 +232,8 @@ static void flush_buffered(DorisModify *m)
 			ask[nask++] = key;
 		}
 	}
+	if (m->do_nothing)
+		buffer_skips(m->table);
 	if (nask > 0)
 		found = pending_look(m, ask, nask);
 	for (int i = 0; i < m->nrows; i++)
