@@ -495,7 +495,13 @@ static DorisStatus connect_wait(DorisClient *c, DorisError *err)
 			{
 				doris_error(err, DORIS_UNAVAILABLE, "no host of the cluster answers: %.300s",
 							last.message);
-				doris_hint(err, "Check the hosts option, and that an admin or node listens there.");
+				/* who cannot open a message does not answer it */
+				doris_hint(
+					err, "%s",
+					st == DORIS_TIMEOUT
+						? "Something listens there, but does not answer: check the "
+						  "key_file option, and that clocks agree within two minutes."
+						: "Check the hosts option, and that an admin or node listens there.");
 			}
 			return err->code;
 		}

@@ -336,6 +336,8 @@ static StageVerdict attempt(Txn *x, const DorisWriteSource *source, DorisError *
 	return x->mode != TXN_DECISION || x->nrows == 0 ? STAGE_GO : decide(x, err);
 }
 
+#define UNKNOWN_HINT "Read the rows again to find out, when the nodes answer."
+
 /* It ended badly: which status is the honest one? */
 static DorisStatus failed(Txn *x, DorisCommitResult *result, DorisError *err)
 {
@@ -364,7 +366,7 @@ static DorisStatus failed(Txn *x, DorisCommitResult *result, DorisError *err)
 	doris_error(err, DORIS_UNKNOWN,
 				"it is unknown whether transaction %s committed: %.200s; %.150s", txn_text(x->id),
 				why.message, how.code != DORIS_OK ? how.message : "it could not be closed");
-	return doris_hint(err, "Read the rows again to find out, when the nodes answer.");
+	return doris_hint(err, UNKNOWN_HINT);
 }
 
 DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCommitResult *result,
@@ -441,6 +443,7 @@ DorisStatus doris_commit(DorisClient *c, const DorisWriteSource *source, DorisCo
 				st = doris_error(err, DORIS_UNKNOWN,
 								 "it is unknown whether transaction %s committed: %.350s",
 								 txn_text(x.id), why.message);
+				doris_hint(err, UNKNOWN_HINT);
 				break;
 			}
 			if (v == STAGE_YIELD)

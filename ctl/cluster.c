@@ -10,6 +10,7 @@
 #include "transport.h"
 
 #define BATCH_VNODES 32 /* compared in one call, with one deadline */
+#define ADMIN_MS 2000	/* an admin that is asked for its status */
 #define SHOWN_VNODES 10 /* that are not equal */
 
 static const char *role_name(const TopoNode *n)
@@ -22,13 +23,127 @@ static const char *condition_name(const TopoNode *n)
 	return n->condition == NODE_UP ? "up" : n->condition == NODE_DOWN ? "down" : "dead";
 }
 
+static DorisStatus wait_fd(int fd, uint64_t until, DorisError *err)
+{
+	uint64_t now = clock_mono_ms();
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	if (now >= until)
+		return doris_error(err, DORIS_TIMEOUT, "no answer");
+	(void) poll(&p, 1, until - now < 100 ? (int) (until - now) : 100);
+	return DORIS_OK;
+}
+
+/* Asks the process at an address, which need not be in the topology (an admin). */
+static DorisStatus stats_at(const Ctl *ctl, const char *host, int deadline_ms, StatsReply *out,
+							DorisError *err)
+{
+	Envelope e = {
+		.format = DORIS_FORMAT_SENT, .type = MSG_STATS, .request = 1, .deadline_ms = 2000};
+	uint64_t until = clock_mono_ms() + (uint64_t) deadline_ms;
+	char address[DORIS_ADDRESS_MAX];
+	DorisBytes reply = {NULL, 0};
+	DorisKeys keys;
+	Channel *ch = NULL;
+	DorisBuf message;
+	DorisBuf scratch;
+	DorisBytes body;
+	DorisStatus st;
+
+	buf_init(&message);
+	buf_init(&scratch);
+	memset(out, 0, sizeof(*out));
+	snprintf(address, sizeof(address), "tcp://%s", host);
+	st = keys_load(ctl->key_file, &keys, err);
+	if (st == DORIS_OK)
+		st = channel_open(address, &ch, err);
+	if (st == DORIS_OK)
+		st = envelope_write(&keys, &e, (DorisBytes){NULL, 0}, &message, err);
+	while (st == DORIS_OK && channel_state(ch) == 0)
+		st = wait_fd(channel_send_fd(ch), until, err);
+	if (st == DORIS_OK)
+		st = channel_send(ch, (DorisBytes){message.data, message.len}, err);
+	while (st == DORIS_OK && (st = channel_receive(ch, &reply, err)) == DORIS_TIMEOUT)
+		st = wait_fd(channel_receive_fd(ch), until, err);
+	if (st == DORIS_OK)
+		st = envelope_read(&keys, reply.data, reply.len, &e, &body, &scratch, err);
+	if (st == DORIS_OK)
+	{
+		DorisCursor c = cursor_of(body.data, body.len);
+
+		st = reply_read_status(&c, err);
+		if (st == DORIS_OK)
+			st = stats_reply_decode(&c, out, err);
+	}
+	if (reply.data != NULL)
+		channel_free_reply(&reply);
+	channel_close(ch);
+	keys_wipe(&keys);
+	buf_free(&message);
+	buf_free(&scratch);
+	return st;
+}
+
+static uint64_t stat_of(const StatsReply *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+	{
+		if (strcmp(s->items[i].name, name) == 0)
+			return s->items[i].value;
+	}
+	return 0;
+}
+
+/* The hosts that are no nodes: admins. *answering, *leading: how many of them. */
+static bool look_at_admins(const Ctl *ctl, const Topology *t, int *known, int *answering,
+						   int *leading)
+{
+	char *copy = strdup(ctl->hosts);
+	char *rest = copy;
+	char *host;
+
+	*known = *answering = *leading = 0;
+	if (copy == NULL)
+		return false;
+	while ((host = strsep(&rest, ", ")) != NULL)
+	{
+		StatsReply stats;
+		DorisError err;
+		bool is_node = *host == '\0';
+
+		for (uint32_t i = 0; i < t->nnodes && !is_node; i++)
+			is_node = strcmp(t->nodes[i].address + strlen("tcp://"), host) == 0;
+		if (is_node)
+			continue;
+		(*known)++;
+		if (stats_at(ctl, host, ADMIN_MS, &stats, &err) != DORIS_OK)
+			continue;
+		(*answering)++;
+		*leading += stat_of(&stats, "leader") != 0;
+		stats_reply_free(&stats);
+	}
+	free(copy);
+	return true;
+}
+
 int verb_status(Ctl *ctl)
 {
 	Topology *t = doris_topology(ctl->client);
 	uint32_t up = 0;
 	uint32_t complete = 0;
 	uint32_t readable = 0;
+	int admins;
+	int answering;
+	int leading;
 
+	if (!look_at_admins(ctl, t, &admins, &answering, &leading))
+	{
+		DorisError err;
+
+		topology_unref(t);
+		(void) doris_error(&err, DORIS_NO_MEMORY, "out of memory");
+		return ctl_fail(&err);
+	}
 	for (uint32_t i = 0; i < t->nnodes; i++)
 		up += t->nodes[i].condition == NODE_UP;
 	for (uint32_t v = 0; v < t->vnodes; v++)
@@ -46,19 +161,14 @@ int verb_status(Ctl *ctl)
 	printf("copies      %u, complete %u\n", t->groups * t->vnodes, complete);
 	printf("nodes       %u, up %u\n", t->nnodes, up);
 	printf("namespaces  %u\n", t->nnamespaces);
-	bool good = up == t->nnodes && complete == t->groups * t->vnodes && readable == t->vnodes;
+	if (admins > 0)
+		printf("admins      %d, answering %d, leading %d\n", admins, answering, leading);
+	else
+		printf("admins      unknown: --hosts names none\n");
+	bool good = up == t->nnodes && complete == t->groups * t->vnodes && readable == t->vnodes &&
+				answering == admins && (admins == 0 || leading > 0);
 	topology_unref(t);
 	return good ? CTL_OK : CTL_FAILED;
-}
-
-static uint64_t stat_of(const StatsReply *s, const char *name)
-{
-	for (uint32_t i = 0; i < s->n; i++)
-	{
-		if (strcmp(s->items[i].name, name) == 0)
-			return s->items[i].value;
-	}
-	return 0;
 }
 
 /* The sum of all counters of a kind: rows_ns_1, rows_ns_2, ... */
@@ -104,66 +214,6 @@ int verb_nodes(Ctl *ctl)
 	return CTL_OK;
 }
 
-static DorisStatus wait_fd(int fd, uint64_t until, DorisError *err)
-{
-	uint64_t now = clock_mono_ms();
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	if (now >= until)
-		return doris_error(err, DORIS_TIMEOUT, "no answer");
-	(void) poll(&p, 1, until - now < 100 ? (int) (until - now) : 100);
-	return DORIS_OK;
-}
-
-/* Asks the process at an address, which need not be in the topology (an admin). */
-static DorisStatus stats_at(const Ctl *ctl, const char *host, StatsReply *out, DorisError *err)
-{
-	Envelope e = {
-		.format = DORIS_FORMAT_SENT, .type = MSG_STATS, .request = 1, .deadline_ms = 2000};
-	uint64_t until = clock_mono_ms() + (uint64_t) ctl->deadline_ms;
-	char address[DORIS_ADDRESS_MAX];
-	DorisBytes reply = {NULL, 0};
-	DorisKeys keys;
-	Channel *ch = NULL;
-	DorisBuf message;
-	DorisBuf scratch;
-	DorisBytes body;
-	DorisStatus st;
-
-	buf_init(&message);
-	buf_init(&scratch);
-	memset(out, 0, sizeof(*out));
-	snprintf(address, sizeof(address), "tcp://%s", host);
-	st = keys_load(ctl->key_file, &keys, err);
-	if (st == DORIS_OK)
-		st = channel_open(address, &ch, err);
-	if (st == DORIS_OK)
-		st = envelope_write(&keys, &e, (DorisBytes){NULL, 0}, &message, err);
-	while (st == DORIS_OK && channel_state(ch) == 0)
-		st = wait_fd(channel_send_fd(ch), until, err);
-	if (st == DORIS_OK)
-		st = channel_send(ch, (DorisBytes){message.data, message.len}, err);
-	while (st == DORIS_OK && (st = channel_receive(ch, &reply, err)) == DORIS_TIMEOUT)
-		st = wait_fd(channel_receive_fd(ch), until, err);
-	if (st == DORIS_OK)
-		st = envelope_read(&keys, reply.data, reply.len, &e, &body, &scratch, err);
-	if (st == DORIS_OK)
-	{
-		DorisCursor c = cursor_of(body.data, body.len);
-
-		st = reply_read_status(&c, err);
-		if (st == DORIS_OK)
-			st = stats_reply_decode(&c, out, err);
-	}
-	if (reply.data != NULL)
-		channel_free_reply(&reply);
-	channel_close(ch);
-	keys_wipe(&keys);
-	buf_free(&message);
-	buf_free(&scratch);
-	return st;
-}
-
 int verb_stats(Ctl *ctl)
 {
 	const char *name = ctl->args[0];
@@ -172,7 +222,7 @@ int verb_stats(Ctl *ctl)
 	DorisStatus st;
 
 	if (strchr(name, ':') != NULL)
-		st = stats_at(ctl, name, &stats, &err);
+		st = stats_at(ctl, name, ctl->deadline_ms, &stats, &err);
 	else
 	{
 		Topology *t;

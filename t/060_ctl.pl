@@ -64,7 +64,7 @@ for my $name (qw(g1n1 g2n2 log1 admin2))
 
 ctl(0, 'del', 'ctl_kv', 'a', 'b', 'absent');
 ctl(3, 'del', 'ctl_kv', 'a');
-like(ctl(0, 'status'), qr/^epoch /m, 'status');
+like(ctl(0, 'status'), qr/^epoch .*^admins +(\d+), answering \1, leading 1$/ms, 'status');
 like(ctl(0, 'nodes'), qr/^g1n1\s+tcp:\S+\s+data\s+1\s+up/m, 'nodes');
 like(ctl(0, 'stats', 'g1n1'), qr/^requests_stage\s+[1-9]/m, 'stats of a node');
 ctl(3, 'stats', 'nobody');
@@ -87,5 +87,18 @@ $cluster->start('g1n1');
 $cluster->wait_for('the node is up again', 30, sub { ($cluster->ctl('status'))[0] == 0 });
 ctl(0, 'drop', 'ctl_kv');
 
+# Who has no key, or another one, gets no answer: the hint has to say why
+{
+	(my $other = DorisCluster::slurp($cluster->{key_file})) =~ s/^(cluster\s*=\s*)\w+/$1 . 'ab' x 32/me or die;
+	open(my $fh, '>', "$cluster->{dir}/other.key") or die;
+	print {$fh} $other;
+	close $fh;
+	chmod 0600, "$cluster->{dir}/other.key";
+	local $cluster->{key_file} = "$cluster->{dir}/other.key";
+	like(ctl(1, '--deadline', '1000', 'status'), qr/does not answer: check the key_file option/, 'another key: the hint names it');
+}
+
+$cluster->kill($_) for qw(admin1 admin2);
+like(ctl(1, 'status'), qr/^admins +2, answering 0, leading 0$/m, 'without admins not all is well');
 $cluster->down;
 done_testing();
