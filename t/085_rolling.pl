@@ -28,8 +28,13 @@ if ($pid == 0)
 	die;
 }
 sleep 2;
-my ($rc, $out) = DorisCluster::run(100, "$root/tools/rolling-restart", '--dir', $cluster->{dir}, '--timeout', 60);
+# data nodes that hold nothing: one that runs, one that was never started
+my ($rc, $out) = $cluster->local('add-node', '--role', 'data');
+is($out, "g1n3\n", 'a data node without vnodes') or diag($out);
+is($cluster->sql("SELECT doris_add_node('127.0.0.1:9', 'data')"), 'g2n3', 'one that is not there');
+($rc, $out) = DorisCluster::run(100, "$root/tools/rolling-restart", '--dir', $cluster->{dir}, '--timeout', 60);
 is($rc, 0, 'tools/rolling-restart') or diag($out);
+like($out, qr/^g1n3: left out, it is spare and holds nothing\ng2n3: left out, it is joining and holds nothing$/m, 'nodes that hold nothing are left out');
 like($out, qr/^4 nodes restarted$/m, '... all four');
 kill 'INT', $pid;
 waitpid $pid, 0;
