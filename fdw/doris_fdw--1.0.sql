@@ -356,9 +356,9 @@ DECLARE
 BEGIN
 	SELECT c.groups INTO cluster_groups FROM doris.cluster c;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'there is no doris cluster in this database yet'
+		RAISE EXCEPTION 'this database holds no doris cluster'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-			HINT = 'Call doris_create_cluster() first.';
+			HINT = 'This is done in the cluster''s admin database. Only for a new cluster, call doris_create_cluster() first.';
 	END IF;
 	IF new_address IS NULL OR new_address = '' THEN
 		RAISE EXCEPTION 'the address of a node must not be empty'
@@ -587,8 +587,9 @@ BEGIN
 				HINT = 'Settings of the cluster are permanent_after, auto_replace, degraded_writes and move_rate.';
 	END CASE;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'there is no doris cluster in this database yet'
-			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call doris_create_cluster() first.';
+		RAISE EXCEPTION 'this database holds no doris cluster'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'This is done in the cluster''s admin database. Only for a new cluster, call doris_create_cluster() first.';
 	END IF;
 	PERFORM pg_notify('doris', 'setting');
 END

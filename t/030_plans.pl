@@ -139,6 +139,11 @@ $cluster->sql('CREATE DATABASE elsewhere');
 {
 	local $cluster->{env}{PGDATABASE} = 'elsewhere';
 	$cluster->sql("CREATE EXTENSION doris_fdw; CREATE SERVER doris FOREIGN DATA WRAPPER doris_fdw OPTIONS ($options); CREATE USER MAPPING FOR PUBLIC SERVER doris");
+	for my $call ("doris_add_node('127.0.0.1:9')", "doris_set('move_rate', '1')")
+	{
+		is($cluster->sqlstate("SELECT $call"), '55000', "another database: $call is refused");
+		like($cluster->{last}, qr/^HINT:  This is done in the cluster's admin database\./m, '... and the hint says where it is done');
+	}
 	is(quiet("SELECT doris_shrink('{spare2}')"), 4, 'another database can start a plan and wait for it');
 	is(quiet('SELECT doris_wait(4)'), 't', '... and knows when it is done');
 }
