@@ -1,5 +1,5 @@
 /*
- * operate.c: what operators ask about nodes: take one out, let it in, have it replaced.
+ * operate.c: what operators ask about nodes: take one out, let it in, have it replaced, remove it.
  *
  * What they want is in the schema before anything is done about it, so that the next leader goes on with it (I5).
  */
@@ -29,10 +29,11 @@ static DorisStatus find_node(const Lead *l, const char *name, const TopoNode **o
 {
 	*out = topology_node_by_name(l->stored, name);
 	if (*out == NULL)
-		return doris_error(err, DORIS_NOT_FOUND, "there is no node \"%s\" in the cluster", name);
+		return verdict_no_node(name, err);
 	if ((*out)->condition == NODE_DEAD)
 	{
-		(void) doris_error(err, DORIS_CONFLICT, "node \"%s\" was replaced and declared dead", name);
+		(void) doris_error(err, DORIS_CONFLICT, "node \"%s\" is dead: it was replaced or removed",
+						   name);
 		return doris_hint(err, "Register a new node with another name and an empty home.");
 	}
 	return DORIS_OK;
@@ -234,6 +235,82 @@ static bool is_down(const Lead *l, const char *name)
 	return node != NULL && node->condition == NODE_DOWN;
 }
 
+/* The plan that names the node, and is not over; 0: none. */
+static DorisStatus plan_naming(Lead *l, uint32_t node, uint32_t *plan, DorisError *err)
+{
+	PlanRow *rows;
+	int n;
+	DorisStatus status = plans_load(l, err);
+
+	*plan = 0;
+	if (status != DORIS_OK)
+		return status;
+	for (int i = 0; i < l->nplans; i++)
+		for (uint32_t k = 0; k < l->plans[i].nmoves; k++)
+			if (l->plans[i].moves[k].from == node || l->plans[i].moves[k].to == node)
+				*plan = l->plans[i].id;
+	status = schema_plans(&l->db, &rows, &n, err);
+	for (int i = 0; i < n; i++)
+		if (rows[i].node == node || rows[i].by == node)
+			*plan = rows[i].id;
+	free(rows);
+	return status == DORIS_OK ? status : lead_failed(l, status, err);
+}
+
+/*
+ * A node that holds nothing is dead from now on, as if it had been replaced: it is refused when it greets, and its name is not
+ * used again. One that never started enters the topology for that, so that it stays dead when an older database is put back.
+ *
+ * Whatever could give it vnodes or let it in is decided on this thread, too, or under another term: one of the two publishes
+ * first, the other sees it.
+ */
+static DorisStatus remove_node(Lead *l, const char *name, DorisError *err)
+{
+	const TopoNode *node;
+	Topology *t;
+	NodeRow row;
+	uint32_t plan;
+	bool found;
+	bool ignored;
+	Event e;
+	DorisStatus status = schema_node(&l->db, name, &row, &found, err);
+
+	if (status != DORIS_OK)
+		return lead_failed(l, status, err);
+	if (!found)
+	{
+		(void) doris_error(err, DORIS_NOT_FOUND, "there is no node \"%s\"", name);
+		return doris_hint(err, "See the view doris_nodes.");
+	}
+	node = topology_node(l->stored, row.id);
+	if (node != NULL && node->condition == NODE_DEAD)
+		return DORIS_OK; /* asked again, because the answer was lost */
+	status = plan_naming(l, row.id, &plan, err);
+	if (status != DORIS_OK)
+		return status;
+	if (plan != 0)
+	{
+		(void) doris_error(err, DORIS_CONFLICT, "plan %u has to do with node \"%s\"", plan, name);
+		return doris_hint(err, "Wait for it with doris_wait(%u), or doris_cancel(%u).", plan, plan);
+	}
+	status = node != NULL ? verdict_may_remove(l->stored, node, err) : DORIS_OK;
+	if (status != DORIS_OK)
+		return status;
+	t = jobs_next(l, err);
+	if (t == NULL)
+		return err->code;
+	if (node == NULL)
+		status = place_enter(t, &row, &ignored, &ignored, err);
+	if (status != DORIS_OK)
+	{
+		topology_unref(t);
+		return status;
+	}
+	verdict_node(t, row.id)->condition = NODE_DEAD;
+	e = event_of("node_removed", row.name, "by an operator; it held nothing");
+	return lead_publish(l, t, &e, 1, err);
+}
+
 void operate_run(Lead *l, Job *job)
 {
 	DorisError err;
@@ -253,6 +330,11 @@ void operate_run(Lead *l, Job *job)
 			break;
 		case OPERATE_RECOVER:
 			status = recover(l, job, &err);
+			break;
+		case OPERATE_REMOVE:
+			status = remove_node(l, job->operate.node, &err);
+			if (status == DORIS_OK)
+				operate_answer(l, job, 0);
 			break;
 		case OPERATE_REPLACE:
 			status = is_down(l, job->operate.node) && !job->operate.dry

@@ -203,7 +203,7 @@ DorisStatus place_greet(const uint8_t cluster[DORIS_UUID_SIZE], const NodeRow *r
 	}
 	if (row->condition == NODE_DEAD)
 	{
-		(void) doris_error(err, DORIS_DENIED, "node \"%s\" was replaced and declared dead",
+		(void) doris_error(err, DORIS_DENIED, "node \"%s\" is dead: it was replaced or removed",
 						   h->name);
 		return doris_hint(err, "Register a new node with another name and an empty home.");
 	}

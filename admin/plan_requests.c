@@ -154,14 +154,10 @@ static DorisStatus check_names(const Lead *l, const Operate *o, DorisError *err)
 		const TopoNode *node = topology_node_by_name(l->stored, o->names[i]);
 
 		if (node == NULL)
-		{
-			(void) doris_error(err, DORIS_NOT_FOUND, "there is no node \"%s\" in the cluster",
-							   o->names[i]);
-			return doris_hint(err, "Register it with doris_add_node() and start it.");
-		}
+			return verdict_no_node(o->names[i], err);
 		if (node->condition == NODE_DEAD)
-			return doris_error(err, DORIS_CONFLICT, "node \"%s\" was replaced and declared dead",
-							   node->name);
+			return doris_error(err, DORIS_CONFLICT,
+							   "node \"%s\" is dead: it was replaced or removed", node->name);
 		if (node->role == NODE_LOG)
 			return doris_error(err, DORIS_CONFLICT, "node \"%s\" is a log node", node->name);
 		for (uint32_t k = 0; k < i; k++)
@@ -275,7 +271,10 @@ static DorisStatus draft_shrink(Lead *l, Draft *d, const Weights *w, const Opera
 		const TopoNode *node = topology_node_by_name(l->stored, o->names[i]);
 
 		if (node->role != NODE_DATA || verdict_owned(l->stored, node->id) == 0)
-			status = doris_error(err, DORIS_CONFLICT, "node \"%s\" holds no vnodes", node->name);
+		{
+			(void) doris_error(err, DORIS_CONFLICT, "node \"%s\" holds no vnodes", node->name);
+			status = doris_hint(err, "doris_remove_node() removes it.");
+		}
 	}
 	for (uint32_t g = 1; g <= l->stored->groups && status == DORIS_OK; g++)
 		for (uint32_t i = 0; i < o->nnames; i++)

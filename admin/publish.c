@@ -122,7 +122,7 @@ static DorisStatus write_nodes(Db *db, const Topology *old, const Topology *t, D
 		const TopoNode *before = old != NULL ? topology_node(old, node->id) : NULL;
 		char home[37];
 
-		if (uuid_is_zero(node->home))
+		if (uuid_is_zero(node->home) && node->condition != NODE_DEAD)
 			continue; /* laid out without it; it is a member once it greets */
 		if (before != NULL && same_node(before, node))
 			continue;

@@ -325,13 +325,44 @@ static bool can_take_over(const Topology *t, const TopoNode *n)
 		   verdict_owned(t, n->id) == 0;
 }
 
+DorisStatus verdict_no_node(const char *name, DorisError *err)
+{
+	(void) doris_error(err, DORIS_NOT_FOUND, "there is no node \"%s\" in the cluster", name);
+	return doris_hint(err, "Register it with doris_add_node() and start it. One that was never "
+						   "started is removed with doris_remove_node().");
+}
+
+DorisStatus verdict_may_remove(const Topology *t, const TopoNode *node, DorisError *err)
+{
+	size_t all = (size_t) t->groups * t->vnodes;
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < all; i++)
+		n += t->copies[i].owner == node->id || t->copies[i].incoming == node->id ||
+			 t->copies[i].retiring == node->id;
+	if (n > 0)
+	{
+		(void) doris_error(err, DORIS_CONFLICT, "node \"%s\" has copies of %u vnodes", node->name,
+						   n);
+		return doris_hint(err, "Use doris_shrink() or doris_replace() first.");
+	}
+	/* Clients that do not know of it yet would go on leaving hints there, which nobody replays (I1). */
+	if (node->role == NODE_LOG && !uuid_is_zero(node->home))
+	{
+		(void) doris_error(err, DORIS_CONFLICT, "node \"%s\" is a log node that has been in use",
+						   node->name);
+		return doris_hint(err, "Only a log node that was never started can be removed.");
+	}
+	return DORIS_OK;
+}
+
 DorisStatus verdict_may_follow(const Topology *t, const char *node, const char *by, DorisError *err)
 {
 	const TopoNode *old = topology_node_by_name(t, node);
 	const TopoNode *new = topology_node_by_name(t, by);
 
 	if (old == NULL)
-		return doris_error(err, DORIS_NOT_FOUND, "there is no node \"%s\" in the cluster", node);
+		return verdict_no_node(node, err);
 	if (new == NULL)
 	{
 		(void) doris_error(err, DORIS_NOT_FOUND, "there is no node \"%s\" in the cluster", by);
@@ -340,8 +371,11 @@ DorisStatus verdict_may_follow(const Topology *t, const char *node, const char *
 	if (old->condition == NODE_DEAD)
 		return doris_error(err, DORIS_CONFLICT, "node \"%s\" is dead already", node);
 	if (old->role != NODE_DATA || verdict_owned(t, old->id) == 0)
-		return doris_error(err, DORIS_CONFLICT, "node \"%s\" holds no vnodes to be taken over",
+	{
+		(void) doris_error(err, DORIS_CONFLICT, "node \"%s\" holds no vnodes to be taken over",
 						   node);
+		return doris_hint(err, "doris_remove_node() removes it.");
+	}
 	if (new->role == NODE_LOG || verdict_owned(t, new->id) > 0)
 	{
 		(void) doris_error(err, DORIS_CONFLICT, "node \"%s\" is not a spare", by);

@@ -74,6 +74,11 @@ extern uint32_t verdict_ready(Topology *t, const Topology *now, uint32_t node, u
  * Returns how many.
  */
 extern uint32_t verdict_declare(Topology *t, uint32_t node, uint64_t epoch);
+/* "There is no node" of that name in the topology; says what to do. */
+extern DORIS_MUST_CHECK DorisStatus verdict_no_node(const char *name, DorisError *err);
+/* May the node go for good? Not while it has anything to do with a copy, nor a log node that may keep hints: CONFLICT. */
+extern DORIS_MUST_CHECK DorisStatus verdict_may_remove(const Topology *t, const TopoNode *node,
+													   DorisError *err);
 /* Can `by` take the place of the node? NOT_FOUND or CONFLICT, saying why not. */
 extern DORIS_MUST_CHECK DorisStatus verdict_may_follow(const Topology *t, const char *node,
 													   const char *by, DorisError *err);

@@ -450,6 +450,10 @@ AS 'MODULE_PATHNAME', 'doris_recover' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION doris_recover(text, boolean, name) IS
 	'lets a node in that an operator took out; accept_loss: though it lacks what nobody else has';
 
+CREATE FUNCTION doris_remove_node(node text, server name DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'doris_remove_node' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION doris_remove_node(text, name) IS 'removes a node that holds nothing, for good';
+
 /* ---- plans that move vnodes ---- */
 
 CREATE FUNCTION doris_plan_expand(group_id int, nodes text[], server name DEFAULT NULL,
@@ -621,6 +625,7 @@ REVOKE ALL ON FUNCTION doris_create_namespace(text, text[], text[], text[], name
 REVOKE ALL ON FUNCTION doris_drop_namespace(text, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_failover(text, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_recover(text, boolean, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION doris_remove_node(text, name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_plan_expand(int, text[], name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_plan_shrink(text[], name) FROM PUBLIC;
 REVOKE ALL ON FUNCTION doris_plan_replace(text, text, name) FROM PUBLIC;
@@ -648,6 +653,7 @@ GRANT EXECUTE ON FUNCTION doris_create_namespace(text, text[], text[], text[], n
 GRANT EXECUTE ON FUNCTION doris_drop_namespace(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_failover(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_recover(text, boolean, name) TO doris_admin;
+GRANT EXECUTE ON FUNCTION doris_remove_node(text, name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_plan_expand(int, text[], name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_plan_shrink(text[], name) TO doris_admin;
 GRANT EXECUTE ON FUNCTION doris_plan_replace(text, text, name) TO doris_admin;

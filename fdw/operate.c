@@ -122,6 +122,18 @@ Datum doris_recover(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+PG_FUNCTION_INFO_V1(doris_remove_node);
+
+/* doris_remove_node(node text, server name) */
+Datum doris_remove_node(PG_FUNCTION_ARGS)
+{
+	Operate op = {.verb = OPERATE_REMOVE};
+
+	set_node(op.node, argument_text(fcinfo, 0, "the name of a node"));
+	(void) operate_plan(connection_get(argument_server(fcinfo, 1), GetUserId()), &op);
+	PG_RETURN_VOID();
+}
+
 /* ---- waiting for a plan ---- */
 
 typedef struct PlanWait

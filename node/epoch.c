@@ -95,8 +95,9 @@ DorisStatus epoch_admit(const Node *n, uint64_t epoch, DorisError *err)
 	}
 	if (p->dead)
 	{
-		(void) doris_error(err, DORIS_DENIED, "%s was declared dead and replaced", node_name(n));
-		return doris_hint(err, "Its data has moved to other nodes; remove its home.");
+		(void) doris_error(err, DORIS_DENIED, "%s is dead: it was replaced or removed",
+						   node_name(n));
+		return doris_hint(err, "Its data is on other nodes; delete its home.");
 	}
 	/* also while it starts: the topology it is handed may be the one that it waits for */
 	if (epoch > p->topo->epoch)

@@ -34,7 +34,7 @@ SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = 
 -- functions that change the cluster belong to doris_admin
 SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'doris_fdw'
-	WHERE p.proname ~ '(create|add|drop|expand|shrink|replace|rebalance|pause|resume|cancel|failover|recover)' AND p.proname !~ '_plan_'
+	WHERE p.proname ~ '(create|add|drop|expand|shrink|replace|rebalance|pause|resume|cancel|failover|recover|remove)' AND p.proname !~ '_plan_'
 	AND has_function_privilege('regress_doris_user', p.oid, 'EXECUTE') ORDER BY 1;
 
 -- an operator

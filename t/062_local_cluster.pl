@@ -32,5 +32,7 @@ like(($cluster->local('status'))[1], qr/^g1n1 +- +down/m, '... which is not star
 
 my $name = $cluster->sql("SELECT doris_add_node('127.0.0.1:9')");
 like(up_again('a mistyped node'), qr/warning: .*not waited for: $name \(joining\)$/m, '... with a warning that names it');
+$cluster->sql("SELECT doris_remove_node('$name')");
+unlike(up_again('when it was removed'), qr/warning/, '... without a warning');
 $cluster->down;
 done_testing;

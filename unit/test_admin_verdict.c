@@ -414,6 +414,25 @@ static void losses_are_declared(void **state)
 	topology_unref(t);
 }
 
+static void removing(void **state)
+{
+	Topology *t = cluster(2);
+	DorisError err;
+
+	(void) state;
+	assert_int_equal(verdict_may_remove(t, topology_node(t, 1), &err), DORIS_CONFLICT);
+	assert_non_null(strstr(err.hint, "doris_shrink"));
+	assert_int_equal(verdict_may_remove(t, topology_node_by_name(t, "log1"), &err), DORIS_CONFLICT);
+	assert_int_equal(verdict_may_remove(t, topology_node(t, 6), &err), DORIS_OK);
+	/* what comes there, or has just left, counts */
+	topology_copy(t, 1, 0)->incoming = 6;
+	assert_int_equal(verdict_may_remove(t, topology_node(t, 6), &err), DORIS_CONFLICT);
+	topology_copy(t, 1, 0)->incoming = 0;
+	topology_copy(t, 2, 1)->retiring = 6;
+	assert_int_equal(verdict_may_remove(t, topology_node(t, 6), &err), DORIS_CONFLICT);
+	topology_unref(t);
+}
+
 static void replacing(void **state)
 {
 	Topology *t = cluster(2);
@@ -468,6 +487,7 @@ int main(void)
 									   cmocka_unit_test(ready_copies),
 									   cmocka_unit_test(ready_copies_of_three_groups),
 									   cmocka_unit_test(losses_are_declared),
+									   cmocka_unit_test(removing),
 									   cmocka_unit_test(replacing)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

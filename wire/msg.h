@@ -191,10 +191,11 @@ typedef enum OperateVerb
 	OPERATE_REBALANCE = 6, /* the nodes of group `group` get their shares, by their weights */
 	OPERATE_PAUSE = 7,	   /* plan `plan` begins nothing new */
 	OPERATE_RESUME = 8,
-	OPERATE_CANCEL = 9,		/* what has moved stays where it is, what is under way is dropped */
-	OPERATE_PLANS = 10,		/* changes nothing: plan `plan`; 0: the latest ones */
-	OPERATE_ADD_GROUP = 11, /* the nodes become one more group: another copy of everything */
-	OPERATE_DROP_GROUP = 12 /* the last group, `group`, goes; its nodes are spares then */
+	OPERATE_CANCEL = 9,		 /* what has moved stays where it is, what is under way is dropped */
+	OPERATE_PLANS = 10,		 /* changes nothing: plan `plan`; 0: the latest ones */
+	OPERATE_ADD_GROUP = 11,	 /* the nodes become one more group: another copy of everything */
+	OPERATE_DROP_GROUP = 12, /* the last group, `group`, goes; its nodes are spares then */
+	OPERATE_REMOVE = 13		 /* the node, which holds nothing, is dead from now on */
 } OperateVerb;
 
 typedef struct Operate

@@ -27,7 +27,7 @@ DorisStatus operate_decode(DorisBytes body, Operate *out, DorisError *err)
 	DorisStatus status;
 
 	memset(out, 0, sizeof(*out));
-	out->verb = msg_read_enum(&c, OPERATE_DROP_GROUP);
+	out->verb = msg_read_enum(&c, OPERATE_REMOVE);
 	cursor_str(&c, out->node, sizeof(out->node));
 	cursor_str(&c, out->by, sizeof(out->by));
 	out->accept_loss = msg_read_bool(&c);

@@ -32,7 +32,7 @@ typedef enum NodeCondition
 {
 	NODE_UP = 1,
 	NODE_DOWN = 2, /* judged failed: not asked first, not waited for */
-	NODE_DEAD = 3  /* replaced for good: refused when it comes back */
+	NODE_DEAD = 3  /* replaced or removed for good: refused when it comes back */
 } NodeCondition;
 
 typedef struct TopoNode
