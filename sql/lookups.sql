@@ -100,7 +100,7 @@ BEGIN
 	END LOOP;
 END $$;
 -- (what a transaction's client finishes behind it is counted then)
-SELECT pg_sleep(1);
+SELECT pg_sleep(3);
 \c -
 SET client_min_messages = warning;
 SELECT keys, lookups_access(keys) FROM unnest(ARRAY[1, 10, 500, 19000]) keys;
