@@ -151,6 +151,7 @@ static int child_follows_the_map(Rig *r, void *arg)
 	RIG_CHECK(s.attempts == 2, "%d attempts", s.attempts);
 	/* the log node may hold a hint under this id that points to a decision row: so that has to be the way */
 	RIG_CHECK(c->deciding == NULL, "the rows named their vnodes");
+	doris_disconnect(c);
 	return 0;
 }
 
@@ -199,6 +200,7 @@ static int child_reads_by_the_old_map(Rig *r, void *arg)
 	stand();
 	st = rig_read(c, even, text, sizeof(text), NULL, &err);
 	RIG_CHECK(st == DORIS_OK && strcmp(text, "new") == 0, "%s \"%s\"", doris_status_name(st), text);
+	doris_disconnect(c);
 	return 0;
 }
 
@@ -241,6 +243,7 @@ static int child_writes_by_the_old_map(Rig *r, void *arg)
 	RIG_CHECK(rig_commit(c, &w, 1, &result, &err) == DORIS_DUPLICATE, "%s", err.message);
 	/* the nodes' settlers would end it after two seconds */
 	RIG_CHECK(clock_mono_ms() - began < 1500, "%u ms", (unsigned) (clock_mono_ms() - began));
+	doris_disconnect(c);
 	return 0;
 }
 
