@@ -84,17 +84,25 @@ static DorisStatus stats_at(const Ctl *ctl, const char *host, int deadline_ms, S
 	return st;
 }
 
-static uint64_t stat_of(const StatsReply *s, const char *name)
+/* False: there is no such counter, *value is 0. */
+static bool stat_find(const StatsReply *s, const char *name, uint64_t *value)
 {
+	*value = 0;
 	for (uint32_t i = 0; i < s->n; i++)
 	{
 		if (strcmp(s->items[i].name, name) == 0)
-			return s->items[i].value;
+		{
+			*value = s->items[i].value;
+			return true;
+		}
 	}
-	return 0;
+	return false;
 }
 
-/* The hosts that are no nodes: admins. *answering, *leading: how many of them. */
+/*
+ * The hosts that are no nodes: admins. *answering, *leading: how many of them. A node by another spelling of its address is known
+ * by its counters; while it does not answer it counts as an admin that does not.
+ */
 static bool look_at_admins(const Ctl *ctl, const Topology *t, int *known, int *answering,
 						   int *leading)
 {
@@ -109,17 +117,24 @@ static bool look_at_admins(const Ctl *ctl, const Topology *t, int *known, int *a
 	{
 		StatsReply stats;
 		DorisError err;
+		uint64_t leader;
 		bool is_node = *host == '\0';
 
 		for (uint32_t i = 0; i < t->nnodes && !is_node; i++)
 			is_node = strcmp(t->nodes[i].address + strlen("tcp://"), host) == 0;
 		if (is_node)
 			continue;
-		(*known)++;
 		if (stats_at(ctl, host, ADMIN_MS, &stats, &err) != DORIS_OK)
+		{
+			(*known)++;
 			continue;
-		(*answering)++;
-		*leading += stat_of(&stats, "leader") != 0;
+		}
+		if (stat_find(&stats, "leader", &leader))
+		{
+			(*known)++;
+			(*answering)++;
+			*leading += leader != 0;
+		}
 		stats_reply_free(&stats);
 	}
 	free(copy);
@@ -129,6 +144,7 @@ static bool look_at_admins(const Ctl *ctl, const Topology *t, int *known, int *a
 int verb_status(Ctl *ctl)
 {
 	Topology *t = doris_topology(ctl->client);
+	uint32_t members = 0;
 	uint32_t up = 0;
 	uint32_t complete = 0;
 	uint32_t readable = 0;
@@ -145,7 +161,10 @@ int verb_status(Ctl *ctl)
 		return ctl_fail(&err);
 	}
 	for (uint32_t i = 0; i < t->nnodes; i++)
+	{
+		members += t->nodes[i].condition != NODE_DEAD; /* replaced or removed for good */
 		up += t->nodes[i].condition == NODE_UP;
+	}
 	for (uint32_t v = 0; v < t->vnodes; v++)
 	{
 		const TopoNode *readers[DORIS_MAX_GROUPS];
@@ -159,13 +178,13 @@ int verb_status(Ctl *ctl)
 	printf("groups      %u\n", t->groups);
 	printf("vnodes      %u, readable %u\n", t->vnodes, readable);
 	printf("copies      %u, complete %u\n", t->groups * t->vnodes, complete);
-	printf("nodes       %u, up %u\n", t->nnodes, up);
+	printf("nodes       %u, up %u\n", members, up);
 	printf("namespaces  %u\n", t->nnamespaces);
 	if (admins > 0)
 		printf("admins      %d, answering %d, leading %d\n", admins, answering, leading);
 	else
 		printf("admins      unknown: --hosts names none\n");
-	bool good = up == t->nnodes && complete == t->groups * t->vnodes && readable == t->vnodes &&
+	bool good = up == members && complete == t->groups * t->vnodes && readable == t->vnodes &&
 				answering == admins && (admins == 0 || leading > 0);
 	topology_unref(t);
 	return good ? CTL_OK : CTL_FAILED;
@@ -195,6 +214,7 @@ int verb_nodes(Ctl *ctl)
 	{
 		const TopoNode *n = &t->nodes[i];
 		StatsReply stats;
+		uint64_t staged;
 		DorisError err;
 
 		printf("%-16s %-28s %-6s %5u %-5s ", n->name, n->address, role_name(n), n->group,
@@ -205,9 +225,9 @@ int verb_nodes(Ctl *ctl)
 			printf("%12s %14s %8s\n", "?", "?", "?");
 			continue;
 		}
+		(void) stat_find(&stats, "staged", &staged);
 		printf("%12llu %14llu %8llu\n", (unsigned long long) stat_sum(&stats, "rows_ns_"),
-			   (unsigned long long) stat_sum(&stats, "bytes_ns_"),
-			   (unsigned long long) stat_of(&stats, "staged"));
+			   (unsigned long long) stat_sum(&stats, "bytes_ns_"), (unsigned long long) staged);
 		stats_reply_free(&stats);
 	}
 	topology_unref(t);

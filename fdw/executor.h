@@ -394,9 +394,9 @@ extern WriteBuffer *buffer_find(DorisTable *t); /* NULL: nothing written */
  * duplicate then, but a conflict: tried again, the statement skips it.
  */
 extern void buffer_skips(DorisTable *t);
-/* Truncated by this transaction: there are no rows but those buffered. */
 /* Empty buffers of the table are for namespace `to` from here on; false: there are writes. */
 extern bool buffer_follow(DorisTable *t, uint32 to);
+/* Truncated by this transaction: there are no rows but those buffered. */
 extern bool buffer_truncated(const WriteBuffer *b);
 /* The row's newest state made before command `before`. Views live until the next call on any buffer. */
 extern bool buffer_lookup(WriteBuffer *b, DorisBytes key, CommandId before, BufferedRow *out);

@@ -100,6 +100,7 @@ $cluster->start($leader);
 is(node($name), 'dead 0', 'it is dead under the next leader, too');
 is($cluster->sql('SELECT count(*) FROM remove_t'), 2000, 'every row is there');
 ok($cluster->digests_equal, 'both groups hold the same');
+ok($cluster->wait_for('dorisctl status', 20, sub { ($cluster->ctl('status'))[0] == 0 }), 'the dead are nobody that dorisctl status misses');
 $cluster->down;
 
 # ---- never started, and registered with the first nodes: the map was laid out without it ----
